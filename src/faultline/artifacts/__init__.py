@@ -1,0 +1,1 @@
+"""Bundles, run folders, provenance and curves: all that a training leaves behind."""

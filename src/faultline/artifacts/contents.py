@@ -1,0 +1,123 @@
+"""What travels with the weights: how to prepare a picture, and where to cut a probability."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faultline.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """Mean and standard deviation of each channel, of pixel values scaled to 0-1.
+
+    The defaults are the usual ones of ImageNet (as in torchvision's pretrained weights).
+    """
+
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std):
+            raise ConfigError(f"{len(self.mean)} means but {len(self.std)} standard deviations")
+        if not all(math.isfinite(value) for value in (*self.mean, *self.std)) or min(self.std) <= 0:
+            raise ConfigError(f"mean {self.mean} and std {self.std} must be finite, std above 0")
+
+    def apply(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, C, H, W) of 0-255, any dtype -> normalised float32 of the same layout."""
+        shape = (1, -1, 1, 1)
+        mean = torch.tensor(self.mean, device=pixels.device).mul_(255).view(shape)
+        scale = torch.tensor(self.std, device=pixels.device).mul_(255).reciprocal_().view(shape)
+        return pixels.to(torch.float32).sub(mean).mul_(scale)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Normalisation:
+        """Inverse of `to_dict`."""
+        return cls(
+            tuple(float(value) for value in values["mean"]),
+            tuple(float(value) for value in values["std"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """Sizes that the model was made for, in pixels.
+
+    Attributes:
+        size: Side of the training crops, as a hint; pictures of any size can be given.
+        multiple: Height and width are padded (by reflection) to a multiple of this.
+        min_size: Smaller pictures are padded (by reflection) to at least this.
+        tile: Side of the square tiles into which a large picture is cut.
+        max_pixels: Pictures of more pixels than this are tiled, so that memory stays bounded.
+    """
+
+    size: int = 256
+    multiple: int = 1
+    min_size: int = 32
+    tile: int = 512
+    max_pixels: int = 2**21
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < 1:
+                raise ConfigError(f"input {name} is {value}, must be at least 1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> InputSpec:
+        """Inverse of `to_dict`; fields that an older writer did not know keep their default."""
+        return cls(**{name: int(values[name]) for name in cls.__slots__ if name in values})
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The probability from which a pixel counts as positive, and how it was chosen.
+
+    Attributes:
+        value: 0 to 1; a pixel is positive where its probability is at least this.
+        status: "default" (nobody chose), "tuned" (searched on data), "by_hand" (set by a person)
+            or "no_positives" (the data it was searched on had none, so `value` is the default).
+        source: What it was chosen on, such as "validation".
+        criterion: What was maximised, such as "iou".
+        score: The value that the criterion reached, where there is one.
+    """
+
+    value: float = 0.5
+    status: str = "default"
+    source: str = ""
+    criterion: str = ""
+    score: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.value <= 1.0:
+            raise ConfigError(f"threshold {self.value} is outside 0-1")
+
+    @classmethod
+    def by_hand(cls, value: float, source: str = "setting") -> Threshold:
+        """A threshold that a person set; it wins over a tuned one.
+
+        Raises:
+            ConfigError: `value` is not within 0-1.
+        """
+        return cls(float(value), "by_hand", source)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Threshold:
+        """Inverse of `to_dict`."""
+        return cls(**{name: values[name] for name in cls.__slots__ if name in values})

@@ -1,0 +1,195 @@
+"""Every setting of a run, typed and documented. The YAML files beside this one hold the values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class DataConfig:
+    """Where the pictures are, how they are labelled, and how they are fed.
+
+    Attributes:
+        root: Folder of the data set.
+        format: Importer name, or `auto` to find out.
+        positive: Classes that count as foreground: text that their names contain (any case),
+            comma-separated; `*` for all.
+        test: Another data set to evaluate on; its pictures may not be in `root`'s training part.
+        test_format: Importer name for `test`.
+        mask_rule: How mask files encode classes (`auto`, `binary01`, `binary0255`, `index`,
+            `rgb`, `palette`).
+        mask_colours: For `rgb` masks: class name -> [red, green, blue].
+        validation: Where validation pictures come from: `split` (the shipped `valid`), `train` (a
+            share of `train` by group), or `auto`: the shipped one if there is also a test set,
+            else a share of `train`, and the shipped `valid` becomes the test set.
+        valid_fraction: Share of the training groups that validates.
+        test_fraction: Share of the groups that tests, where a data set has no split at all.
+        group_by: What shows the same thing and stays together: `name` or `near_duplicates`.
+        on_error: `skip` lists bad items and goes on, `raise` stops.
+        crop: Side of the square training crops in pixels; 0 trains on whole pictures.
+        resize: Longest side that pictures are resized to first; 0 keeps their size.
+        foreground_share: Share of the crops that are placed around a foreground pixel.
+        crops_per_image: Crops of each picture an epoch; 0 means as many as cover it once.
+        batch_size: Crops a step.
+        num_workers: Loader processes; -1 chooses (0 on a CPU, up to 8 with a GPU).
+        cache: Where decoded pictures are kept: `ram`, `disk` or `none`.
+        cache_gib: Memory that the cache may take.
+    """
+
+    root: str | None = None
+    format: str = "auto"
+    positive: str = "crack"
+    test: str | None = None
+    test_format: str = "auto"
+    mask_rule: str = "auto"
+    mask_colours: dict[str, Any] = field(default_factory=dict)
+    validation: str = "auto"
+    valid_fraction: float = 0.15
+    test_fraction: float = 0.15
+    group_by: str = "name"
+    on_error: str = "skip"
+    crop: int = 256
+    resize: int = 0
+    foreground_share: float = 0.5
+    crops_per_image: int = 0
+    batch_size: int = 8
+    num_workers: int = -1
+    cache: str = "ram"
+    cache_gib: float = 4.0
+
+
+@dataclass
+class OptimizerConfig:
+    """How weights move.
+
+    Attributes:
+        name: `adamw` or `sgd`.
+        lr: Learning rate.
+        weight_decay: Decoupled weight decay (AdamW) or L2 penalty (SGD).
+        momentum: Momentum of SGD.
+    """
+
+    name: str = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+
+
+@dataclass
+class SchedulerConfig:
+    """How the learning rate changes.
+
+    Attributes:
+        name: `cosine` (with warm-up, over epochs or `trainer.max_time`, whichever ends first),
+            `plateau` (alias `ReduceLROnPlateau`) or `none`.
+        warmup_steps: Steps of linear warm-up (`cosine`).
+        min_factor: Last learning rate as a share of the first.
+        patience: Epochs without a better validation loss before a cut (`plateau`).
+        factor: What a cut multiplies the learning rate by (`plateau`).
+    """
+
+    name: str = "cosine"
+    warmup_steps: int = 50
+    min_factor: float = 0.01
+    patience: int = 5
+    factor: float = 0.5
+
+
+@dataclass
+class TrainerConfig:
+    """How long and on what to train.
+
+    Attributes:
+        max_epochs: Epochs; -1 means 80, or no limit where `max_time` is set.
+        max_time: Wall-clock budget: `15m`, `1h30m`, `90s` or `DD:HH:MM:SS`.
+        max_steps: Optimizer steps at most; -1 for no limit.
+        precision: `auto`, `fp32`, `bf16` or `fp16`; resolved once and stored.
+        accelerator: `auto`, `cpu` or `gpu`.
+        devices: Number of devices.
+        strategy: Lightning strategy, for example `ddp`.
+        accumulate: Batches an optimizer step.
+        gradient_clip: Largest gradient norm; 0 for none.
+        early_stopping_patience: Epochs without a better validation IoU before stopping; 0 is off.
+        ema: Decay of averaged weights; 0 is off.
+        checkpoint_every_steps: Steps between resume points, besides one an epoch; 0 for none.
+        validate_every: Epochs between validations; 0 chooses so that they cost little.
+        guard_epochs: Validations with dead foreground before training says so; 0 is off.
+        guard_action: `warn` prints the diagnosis and goes on, `stop` ends the training.
+        tensorboard: Whether to write TensorBoard logs.
+    """
+
+    max_epochs: int = -1
+    max_time: str | None = None
+    max_steps: int = -1
+    precision: str = "auto"
+    accelerator: str = "auto"
+    devices: int = 1
+    strategy: str = "auto"
+    accumulate: int = 1
+    gradient_clip: float = 1.0
+    early_stopping_patience: int = 0
+    ema: float = 0.0
+    checkpoint_every_steps: int = 200
+    validate_every: int = 1
+    guard_epochs: int = 3
+    guard_action: str = "warn"
+    tensorboard: bool = True
+
+
+@dataclass
+class EvaluationConfig:
+    """What is measured, and how it is drawn.
+
+    Attributes:
+        radius: Tolerance of precision, recall and F1 in pixels.
+        tau: Dilation of the skeletons for clIoU in pixels.
+        examples: Pictures shown of each of best, median and worst.
+        plot_format: Any format that matplotlib writes.
+        dpi: Resolution of plots.
+    """
+
+    radius: float = 2.0
+    tau: int = 4
+    examples: int = 3
+    plot_format: str = "png"
+    dpi: int = 120
+
+
+@dataclass
+class Config:
+    """One run.
+
+    Attributes:
+        experiment: Folder name under `output_dir`; the model's name by default.
+        output_dir: Where run folders go.
+        seed: Seed of every random source.
+        deterministic: Forbid non-repeatable kernels.
+        threshold: `auto` (chosen on validation) or a number, then recorded as set by hand.
+        data: See DataConfig.
+        model: `name` and the settings of that model.
+        loss: `name` (or `type`) and the settings of that loss.
+        augment: Augmentation name -> its settings, applied in this order.
+        optimizer: See OptimizerConfig.
+        scheduler: See SchedulerConfig.
+        trainer: See TrainerConfig.
+        evaluation: See EvaluationConfig.
+    """
+
+    experiment: str | None = None
+    output_dir: str = "runs"
+    seed: int = 0
+    deterministic: bool = False
+    threshold: Any = "auto"
+    data: DataConfig = field(default_factory=DataConfig)
+    model: dict[str, Any] = field(default_factory=lambda: {"name": "scratch_ed_plus"})
+    loss: dict[str, Any] = field(default_factory=lambda: {"name": "bce_dice"})
+    augment: dict[str, Any] = field(default_factory=dict)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+OPEN_SECTIONS = ("model", "loss", "augment", "data.mask_colours")
+"""Sections whose keys depend on a name; their registry checks them."""

@@ -1,0 +1,157 @@
+"""Rules that types cannot say: ranges, choices and durations, all reported at once."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from faultline.config.schema import Config
+from faultline.errors import ConfigError
+from faultline.registry import did_you_mean
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "data.validation": ("auto", "split", "train"),
+    "data.group_by": ("name", "near_duplicates"),
+    "data.on_error": ("skip", "raise"),
+    "data.cache": ("ram", "disk", "none"),
+    "optimizer.name": ("adamw", "sgd"),
+    "scheduler.name": ("cosine", "plateau", "none"),
+    "trainer.precision": ("auto", "fp32", "bf16", "fp16"),
+    "trainer.accelerator": ("auto", "cpu", "gpu"),
+    "trainer.guard_action": ("warn", "stop"),
+}
+RANGES: dict[str, tuple[float, float]] = {
+    "data.valid_fraction": (0.01, 0.9),
+    "data.test_fraction": (0.0, 0.9),
+    "data.crop": (0, 16384),
+    "data.resize": (0, 65536),
+    "data.foreground_share": (0.0, 1.0),
+    "data.crops_per_image": (0, 10_000),
+    "data.batch_size": (1, 65536),
+    "data.num_workers": (-1, 256),
+    "data.cache_gib": (0.0, 65536.0),
+    "optimizer.lr": (1e-12, 100.0),
+    "optimizer.weight_decay": (0.0, 10.0),
+    "optimizer.momentum": (0.0, 1.0),
+    "scheduler.warmup_steps": (0, 1e9),
+    "scheduler.min_factor": (0.0, 1.0),
+    "scheduler.patience": (0, 1e6),
+    "scheduler.factor": (1e-6, 0.999),
+    "trainer.max_epochs": (-1, 1e9),
+    "trainer.max_steps": (-1, 1e12),
+    "trainer.devices": (1, 4096),
+    "trainer.accumulate": (1, 65536),
+    "trainer.gradient_clip": (0.0, 1e9),
+    "trainer.early_stopping_patience": (0, 1e6),
+    "trainer.ema": (0.0, 0.999999),
+    "trainer.checkpoint_every_steps": (0, 1e9),
+    "trainer.validate_every": (1, 1e6),
+    "trainer.guard_epochs": (0, 1e6),
+    "evaluation.radius": (0.0, 100.0),
+    "evaluation.tau": (0, 100),
+    "evaluation.examples": (0, 1000),
+    "evaluation.dpi": (10, 2400),
+}
+_SPELLINGS = {
+    "reducelronplateau": "plateau",
+    "cosineannealing": "cosine",
+    "cosine_warmup": "cosine",
+    "adam_w": "adamw",
+}
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+def validate(config: Config) -> Config:
+    """Normalise spellings and check every rule.
+
+    Raises:
+        ConfigError: All broken rules in one message.
+    """
+    for section in (config.optimizer, config.scheduler):
+        section.name = _SPELLINGS.get(section.name.lower(), section.name.lower())
+    problems = [*_choices(config), *_ranges(config), *_names(config)]
+    try:
+        config.threshold = check_threshold(config.threshold)
+    except ConfigError as error:
+        problems.append(str(error))
+    try:
+        duration(config.trainer.max_time)
+    except ConfigError as error:
+        problems.append(str(error))
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return config
+
+
+def check_threshold(value: Any) -> str | float:
+    """`auto`, or a number strictly between 0 and 1.
+
+    Raises:
+        ConfigError: Anything else.
+    """
+    if value == "auto":
+        return "auto"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0.0 < number < 1.0:
+        raise ConfigError(f"threshold={value!r}: must be `auto` or a number between 0 and 1")
+    return number
+
+
+def duration(text: str | None) -> timedelta | None:
+    """`15m`, `1h30m`, `90s`, plain seconds, or `DD:HH:MM:SS`, as a time span.
+
+    Raises:
+        ConfigError: Anything else, or no time at all.
+    """
+    if text is None:
+        return None
+    seconds = _seconds(str(text).strip())
+    if seconds is None or seconds <= 0:
+        raise ConfigError(f"trainer.max_time={text!r}: write 15m, 1h30m, 90s or DD:HH:MM:SS")
+    return timedelta(seconds=seconds)
+
+
+def _seconds(text: str) -> float | None:
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if re.fullmatch(r"\d+:\d+:\d+:\d+", text):
+        days, hours, minutes, seconds = (int(part) for part in text.split(":"))
+        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        return None
+    units = (86400, 3600, 60, 1)
+    return sum(float(part or 0) * unit for part, unit in zip(match.groups(), units, strict=True))
+
+
+def _lookup(config: Config, key: str) -> Any:
+    section, _, name = key.partition(".")
+    return getattr(getattr(config, section), name)
+
+
+def _choices(config: Config) -> list[str]:
+    problems = []
+    for key, allowed in CHOICES.items():
+        value = _lookup(config, key)
+        if value not in allowed:
+            hint = did_you_mean(str(value), allowed)
+            problems.append(f"{key}={value!r} is not one of {', '.join(allowed)}{hint}")
+    return problems
+
+
+def _ranges(config: Config) -> list[str]:
+    problems = []
+    for key, (low, high) in RANGES.items():
+        value = _lookup(config, key)
+        if not low <= value <= high:
+            problems.append(f"{key}={value!r} is outside {low:g} to {high:g}")
+    return problems
+
+
+def _names(config: Config) -> list[str]:
+    missing = [key for key in ("model", "loss") if not getattr(config, key).get("name")]
+    return [f"{key}.name is missing" for key in missing]

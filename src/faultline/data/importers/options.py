@@ -1,0 +1,107 @@
+"""What an importer is asked to do, the rule for positive names, and the registry of formats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from faultline.data.manifest import Manifest
+from faultline.errors import ConfigError, DataError
+from faultline.registry import Registry, did_you_mean
+
+Groups = Callable[[str], str] | Mapping[str, str]
+
+IMPORTERS: Registry[Manifest] = Registry("data format", group="faultline.importers")
+"""Builders take `root` (a Path) and `options` (`ImportOptions`) and return a `Manifest`."""
+
+_CHOICES = {
+    "on_error": ("skip", "raise"),
+    "kind": ("auto", "binary", "multiclass", "multilabel"),
+    "group_by": ("name", "near_duplicates"),
+}
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Settings that every importer gets.
+
+    Attributes:
+        positive: Parts of names that count as foreground, separated by commas, in any case, with
+            `_` and `-` as spaces; `*` takes every name.
+        on_error: `skip` leaves bad items out and lists them, `raise` stops with all of them.
+        mask_colours: Name -> [red, green, blue] (or a list of such) of mask files in colour; the
+            names `background` and `ignore` have the meaning they say.
+        mask_rule: How mask files hold classes, `auto` to find out (see `data.mask_rules`).
+        kind: Kind of label space; `auto` is binary, or multiclass where several are named.
+        classes: Class names of index masks, background first.
+        group_by: `name` joins augmented copies (`x.rf.1.jpg`, `x.rf.2.jpg`); `near_duplicates`
+            also joins pictures that look the same.
+        groups: Group of an item by its id, overriding names.
+    """
+
+    positive: str = "crack"
+    on_error: str = "skip"
+    mask_colours: Mapping[str, Any] | None = None
+    mask_rule: str = "auto"
+    kind: str = "auto"
+    classes: tuple[str, ...] = ()
+    group_by: str = "name"
+    groups: Groups | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise ConfigError(
+                    f"{name}={value!r} is not a choice{did_you_mean(str(value), choices)}",
+                    remedy=f"use one of {', '.join(choices)}",
+                )
+        if not self.terms:
+            raise ConfigError(
+                "positive is empty", remedy="give a part of the class name, or '*' for every class"
+            )
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Parts of names that count as foreground, as compared."""
+        parts = (_comparable(part) for part in self.positive.split(","))
+        return tuple(part for part in parts if part)
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether every name counts as foreground."""
+        return "*" in self.terms
+
+    def matches(self, name: str) -> bool:
+        """Whether a category, prompt or folder name counts as foreground."""
+        return self.takes_all or any(term in _comparable(name) for term in self.terms)
+
+    def choose(self, names: Iterable[str], what: str, where: Any) -> list[str]:
+        """The names that count as foreground, in their order.
+
+        Raises:
+            DataError: None does; the message lists them all.
+        """
+        names = list(dict.fromkeys(names))
+        chosen = [name for name in names if self.matches(name)]
+        if not chosen:
+            raise DataError(
+                f"no {what} matches positive={self.positive!r}; there are: "
+                f"{', '.join(map(repr, names)) or 'none'}",
+                where=where,
+                remedy="set data.positive to a part of one of these names, or to '*' for all",
+            )
+        return chosen
+
+    def foreground_name(self, chosen: Iterable[str] = ()) -> str:
+        """Name of the foreground class of a binary label space made of the `chosen` names."""
+        names = list(dict.fromkeys(chosen))
+        if len(names) == 1:
+            return names[0]
+        return "foreground" if self.takes_all else self.terms[0]
+
+
+def _comparable(name: str) -> str:
+    return re.sub(r"[\s_\-]+", " ", name).strip().lower()

@@ -1,0 +1,106 @@
+"""The curves of an evaluation, with the words that go under them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from faultline.evaluation import plots
+from faultline.evaluation.scoring import Scores
+from faultline.metrics.segmentation import SegmentationScorer
+
+
+@dataclass(frozen=True, slots=True)
+class CurveFigure:
+    """One plot.
+
+    Attributes:
+        stem: File name without suffix.
+        title: For a reader.
+        caption: What to see in it.
+        figure: The plot.
+    """
+
+    stem: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+Curves: TypeAlias = Sequence[CurveFigure]
+
+
+def draw_curves(scores: Scores, results: dict[str, Any]) -> Curves:
+    """Precision-recall, threshold, reliability and spread, for each class."""
+    drawn: list[CurveFigure] = []
+    several = len(scores.scorers) > 1
+    origin = results["threshold"]["origin"]
+    for name, scorer in scores.scorers.items():
+        suffix, of = (f"_{_safe(name)}", f" of {name}") if several else ("", "")
+        drawn += [
+            CurveFigure(
+                f"pr{suffix}",
+                f"Precision and recall{of}",
+                "All pixels of the test set, at every threshold; the dot is the threshold in use.",
+                _precision_recall(scorer),
+            ),
+            CurveFigure(
+                f"threshold{suffix}",
+                f"Scores over the threshold{of}",
+                "Flat around the line means that the exact threshold hardly matters.",
+                _threshold(scorer, origin),
+            ),
+            CurveFigure(
+                f"reliability{suffix}",
+                f"Reliability{of}",
+                "On the dotted line, a probability of 0.8 means right 8 times in 10; below it the "
+                "model is too sure of itself.",
+                _reliability(scorer),
+            ),
+            CurveFigure(
+                f"scores{suffix}",
+                f"Spread over images{of}",
+                "Images on the left are those that the model handles worst.",
+                plots.scores_figure([row["iou"] for row in scorer.rows()], name="IoU"),
+            ),
+        ]
+    return drawn
+
+
+def _precision_recall(scorer: SegmentationScorer) -> Figure:
+    curve = scorer.histogram.curve()
+    counts = scorer.histogram.counts_at(scorer.threshold, nearest=True)
+    return plots.precision_recall_figure(
+        curve.recall,
+        curve.precision,
+        average_precision=curve.average_precision,
+        operating=(counts.recall, counts.precision),
+        threshold=scorer.threshold,
+    )
+
+
+def _threshold(scorer: SegmentationScorer, origin: str) -> Figure:
+    curve = scorer.histogram.curve()
+    # Nothing is painted above the highest probability; undefined precision is a gap, not a 0.
+    shown = {"IoU": curve.iou, "Dice": curve.dice, "Precision": curve.precision}
+    return plots.threshold_figure(
+        curve.threshold,
+        {**shown, "Recall": curve.recall},
+        threshold=scorer.threshold,
+        origin=origin,
+    )
+
+
+def _reliability(scorer: SegmentationScorer) -> Figure:
+    found = scorer.histogram.reliability()
+    return plots.reliability_figure(
+        found.confidence, found.observed, np.asarray(found.pixels), calibration_error=found.ece
+    )
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)

@@ -1,0 +1,89 @@
+"""ScratchEDPlus: the skip-free network that is meant to match a U-Net on thin structures.
+
+Same skeleton as ScratchED. What a U-Net gets from its skips, this gets from a bottleneck that
+loses little: three stages only, in-scale residual blocks, channel attention and ASPP.
+Nothing at full resolution: convolutions there cost most of the time and a skip-free decoder has
+no full-resolution information to refine, so the stem folds 2x2 pixels into channels and the head
+unfolds them (sub-pixel convolution, Shi et al. 2016).
+
+Shapes for an input of (B, 3, H, W) and width w = base_channels:
+
+    stem        (B, 12, H/2, W/2)   space to depth
+    stage 1     (B,  w, H/2, W/2)   Conv 3x3 -> residual block(s) -> SE
+    stage 2     (B, 2w, H/4, W/4)   Conv 3x3 /2 -> residual block(s) -> SE
+    stage 3     (B, 4w, H/8, W/8)   Conv 3x3 /2 -> residual block(s) -> SE
+    bottleneck  (B, 4w, H/8, W/8)   ASPP -> 1x1 fusion; the only thing that the decoder sees
+    decoder 3   (B, 2w, H/4, W/4)   bilinear x2 -> Conv 3x3 -> residual block -> SE
+    decoder 2   (B,  w, H/2, W/2)
+    head        (B,  K, H,   W)     Conv 3x3 to 4K channels -> depth to space
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faultline.models.aspp import ASPP
+from faultline.models.blocks import (
+    ConvNormAct,
+    ResidualBlock,
+    SqueezeExcite,
+    crop_like,
+    pad_to_multiple,
+    require,
+)
+from faultline.models.registry import MODELS
+from faultline.models.scratch_ed import Upsample2x
+
+
+@MODELS.register("scratch_ed_plus", tags=["segmentation", "skip_free"])
+class ScratchEDPlus(nn.Module):
+    """Skip-free encoder-decoder with residual stages, SE and ASPP.
+
+    Args:
+        num_classes: K, logit channels.
+        base_channels: Width w of the first stage.
+        blocks: Residual blocks in each of the three stages.
+        aspp_rates: Dilations at the bottleneck, in steps of 8 pixels.
+        in_channels: Channels of the picture.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1,
+        base_channels: int = 32,
+        blocks: Sequence[int] = (1, 2, 2),
+        aspp_rates: Sequence[int] = (1, 2, 4, 8),
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        require(base_channels >= 1, "base_channels", base_channels, "at least 1")
+        require(len(blocks) == 3, "blocks", list(blocks), "three integers, one a stage")
+        w = base_channels
+        self.encoder = nn.Sequential(
+            stage(4 * in_channels, w, blocks[0]),
+            stage(w, 2 * w, blocks[1], stride=2),
+            stage(2 * w, 4 * w, blocks[2], stride=2),
+        )
+        self.bottleneck = ASPP(4 * w, 4 * w, aspp_rates)
+        self.decoder = nn.Sequential(
+            Upsample2x(), stage(4 * w, 2 * w, 1), Upsample2x(), stage(2 * w, w, 1)
+        )
+        self.head = nn.Conv2d(w, 4 * num_classes, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> logits (B, K, H, W)."""
+        folded = F.pixel_unshuffle(pad_to_multiple(x, 8), 2)
+        logits = self.head(self.decoder(self.bottleneck(self.encoder(folded))))
+        return crop_like(F.pixel_shuffle(logits, 2), x)
+
+
+def stage(in_channels: int, out_channels: int, blocks: int, stride: int = 1) -> nn.Sequential:
+    """Change width and scale, refine at that scale, then weigh the channels."""
+    return nn.Sequential(
+        ConvNormAct(in_channels, out_channels, stride=stride),
+        *(ResidualBlock(out_channels) for _ in range(blocks)),
+        SqueezeExcite(out_channels),
+    )

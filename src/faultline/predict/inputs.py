@@ -1,0 +1,150 @@
+"""Finds the pictures that a user means, and gives each a name for its results."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from faultline.data.images import IMAGE_SUFFIXES
+from faultline.errors import DataError
+
+MASK_SUFFIX = "_mask.png"
+OVERLAY_SUFFIX = "_overlay.png"
+PANEL_SUFFIX = "_panel.png"
+_RESULTS = (MASK_SUFFIX, OVERLAY_SUFFIX, PANEL_SUFFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture to be answered.
+
+    Attributes:
+        source: The picture.
+        name: Results are `name` + "_mask.png" and so on, below the output folder.
+    """
+
+    source: Path
+    name: Path
+
+
+def find_jobs(inputs: str | Path | Sequence[str | Path], save: Path) -> list[Job]:
+    """Every picture that `inputs` mean, once, in a stable order, with unique result names.
+
+    A file stands for itself, a folder for all pictures in and below it, anything else is a glob
+    ("photos/**/*.jpg"). Hidden files are left out of folders and globs, and so are earlier
+    results below `save`.
+
+    Names: the picture's folder below the given folder, and its stem. Pictures that would meet in
+    one name get first their differing folders and then their suffix added (`a/1_mask.png` and
+    `b/1_mask.png`; `1_jpg_mask.png` and `1_png_mask.png`), all of them, so that none is special.
+
+    Raises:
+        DataError: An input does not exist, or there is no picture at all.
+    """
+    given = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    found: dict[str, tuple[Path, Path]] = {}
+    results_root = os.path.abspath(save)
+    for one in given:
+        for path, relative in _expand(str(one)):
+            key = os.path.abspath(path)
+            if not _is_result(key, results_root):
+                found.setdefault(key, (path, relative))
+    if not found:
+        raise DataError(
+            "no pictures found",
+            where=", ".join(str(one) for one in given) or "input",
+            remedy=f"give files, folders or globs of {', '.join(sorted(IMAGE_SUFFIXES))}",
+        )
+    return _named(found)
+
+
+def _expand(text: str) -> Iterator[tuple[Path, Path]]:
+    """Pictures that one input means, each with its path below the input."""
+    path = Path(text).expanduser()
+    if path.is_file():
+        yield path, Path(path.name)
+    elif path.is_dir():
+        for file in _walk(path):
+            yield file, file.relative_to(path)
+    elif glob.has_magic(text):
+        root = _fixed_part(path)
+        for match in sorted(glob.glob(str(path), recursive=True)):
+            file = Path(match)
+            if file.is_file() and _is_picture(file):
+                yield file, file.relative_to(root)
+    else:
+        raise DataError(
+            "does not exist", where=text, remedy="give a file, a folder or a glob in quotes"
+        )
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (file for name in sorted(files) if _is_picture(file := Path(root, name)))
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+
+
+def _is_result(path: str, results_root: str) -> bool:
+    return path.endswith(_RESULTS) and path.startswith(os.path.join(results_root, ""))
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folders of a glob before its first wildcard."""
+    fixed = Path()
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed = fixed / part
+    return fixed
+
+
+def _named(found: dict[str, tuple[Path, Path]]) -> list[Job]:
+    names = {key: relative.with_suffix("") for key, (_, relative) in found.items()}
+    _rename_clashes(names, _with_folders)
+    _rename_clashes(names, lambda keys: {key: _with_suffix(key, names[key]) for key in keys})
+    # Left are a file really called "1_jpg.png" beside "1.jpg" and "1.png", and the like.
+    _rename_clashes(names, lambda keys: _numbered(keys, names))
+    return [Job(path, names[key]) for key, (path, _) in found.items()]
+
+
+def _rename_clashes(names: dict[str, Path], rename: Callable[[list[str]], dict[str, Path]]) -> None:
+    meeting = defaultdict(list)
+    for key, name in names.items():
+        # Not all file systems tell upper from lower case.
+        meeting[str(name).casefold()].append(key)
+    for keys in meeting.values():
+        if len(keys) > 1:
+            names.update(rename(keys))
+
+
+def _with_folders(keys: Iterable[str]) -> dict[str, Path]:
+    keys = list(keys)
+    try:
+        common = os.path.commonpath([os.path.dirname(key) for key in keys])
+    except ValueError:  # on different drives
+        return {key: Path(Path(key).stem) for key in keys}
+    return {key: Path(os.path.relpath(key, common)).with_suffix("") for key in keys}
+
+
+def _with_suffix(key: str, name: Path) -> Path:
+    return name.with_name(f"{name.name}_{Path(key).suffix.lstrip('.').lower()}")
+
+
+def _numbered(keys: Sequence[str], names: dict[str, Path]) -> dict[str, Path]:
+    taken = {str(name).casefold() for name in names.values()}
+    renamed = {}
+    for key in keys[1:]:
+        number = 2
+        while f"{names[key]}-{number}".casefold() in taken:
+            number += 1
+        renamed[key] = names[key].with_name(f"{names[key].name}-{number}")
+        taken.add(str(renamed[key]).casefold())
+    return renamed

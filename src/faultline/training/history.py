@@ -1,0 +1,114 @@
+"""The learning history: a row an epoch in `metrics.csv`, a line an epoch on the console."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+import psutil
+
+from faultline.artifacts.run import RunFolder
+from faultline.files import write_text
+
+
+class History(pl.Callback):
+    """Collects what was logged each epoch; writes the CSV atomically and says one line.
+
+    Args:
+        run: Where `metrics.csv` goes.
+        say: Takes one line of text; None for silence.
+    """
+
+    def __init__(self, run: RunFolder, say: Callable[[str], None] | None = None) -> None:
+        self.run = run
+        self.say = say
+        self.rows: list[dict[str, Any]] = []
+        self._samples = 0
+        self._started = time.perf_counter()
+        self._before = 0.0
+        self._train_seconds = 0.0
+        self._batch_started = 0.0
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start counting the epoch's pictures."""
+        self._samples, self._train_seconds = 0, 0.0
+        self._batch_started = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count pictures and time, loading included."""
+        now = time.perf_counter()
+        self._samples += len(batch.ids)
+        self._train_seconds += now - self._batch_started
+        self._batch_started = now
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Do not count validation as training time."""
+        self._batch_started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the row."""
+        speed = self._samples / self._train_seconds if self._train_seconds else float("nan")
+        row = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "seconds": round(self.seconds, 1),
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "images_per_second": round(speed, 2),
+            "memory_mib": round(psutil.Process().memory_info().rss / 2**20),
+        }
+        logged = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        self.rows.append({**row, **logged})
+        if trainer.is_global_zero:
+            self.write()
+            if self.say:
+                self.say(_line(self.rows[-1]))
+
+    @property
+    def seconds(self) -> float:
+        """Time spent, those of earlier parts of a resumed run included."""
+        return self._before + time.perf_counter() - self._started
+
+    def write(self) -> None:
+        """Write all rows to `metrics.csv`."""
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.run.metrics_csv, text.getvalue())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows and time so far, for resuming."""
+        return {"rows": self.rows, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the rows from before."""
+        self.rows, self._before = list(state_dict["rows"]), float(state_dict["seconds"])
+
+
+def _line(row: dict[str, Any]) -> str:
+    def show(key: str) -> str:
+        value = row.get(key)
+        return "-" if value is None else f"{value:.3f}"
+
+    return (
+        f"epoch {row['epoch']:>3}  step {row['step']:>6}  loss {show('train/loss')}  "
+        f"val loss {show('val/loss')}  IoU {show('val/iou')} at {show('val/threshold')} "
+        f"(at 0.5: {show('val/iou_at_0.5')})  {row['images_per_second']:.1f} img/s  "
+        f"{row['seconds'] / 60:.1f} min"
+    )

@@ -1,0 +1,80 @@
+"""Loaders of training crops and of validation pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import gettempdir
+
+import torch
+from torch.utils.data import DataLoader
+
+from faultline.config.schema import Config
+from faultline.data.cache import NoCache, create_cache
+from faultline.data.collate import Batch, collate
+from faultline.data.dataset import TrainingCrops, WholePictures, crops_to_cover
+from faultline.data.prepare import Prepared
+from faultline.data.sampling import EpochSampler
+from faultline.data.transforms import build_augmentation
+from faultline.errors import DataError
+from faultline.training.resume import ResumableLoader
+
+
+def training_loader(config: Config, prepared: Prepared) -> ResumableLoader:
+    """Augmented crops, in an order that depends on seed and epoch only.
+
+    Raises:
+        DataError: There are fewer crops than fill one batch for every process.
+    """
+    settings = config.data
+    per_image = settings.crops_per_image or crops_to_cover(
+        prepared.train, settings.crop, settings.resize
+    )
+    dataset = TrainingCrops(
+        prepared.train,
+        prepared.label_space,
+        _cache(config),
+        crop=settings.crop,
+        crops_per_image=per_image,
+        foreground_share=settings.foreground_share,
+        augmentation=build_augmentation(config.augment),
+        seed=config.seed,
+        resize=settings.resize,
+    )
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    sampler = EpochSampler(len(dataset), config.seed, rank, world)
+    if len(sampler) == 0:
+        raise DataError(f"{len(dataset)} crops an epoch cannot be shared by {world} processes")
+    workers = worker_count(config)
+    return ResumableLoader(
+        dataset,
+        # A last batch of one is dropped: batch normalisation cannot use it on small maps.
+        batch_size=min(settings.batch_size, len(sampler)),
+        sampler=sampler,
+        collate_fn=collate,
+        num_workers=workers,
+        drop_last=len(sampler) > settings.batch_size,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+    )
+
+
+def validation_loader(config: Config, prepared: Prepared) -> DataLoader[Batch]:
+    """Whole validation pictures, one at a time, in order."""
+    dataset = WholePictures(
+        prepared.valid, prepared.label_space, _cache(config), config.data.resize
+    )
+    return DataLoader(dataset, batch_size=1, collate_fn=collate, num_workers=0)  # type: ignore[arg-type]
+
+
+def worker_count(config: Config) -> int:
+    """Loader processes: on a CPU none, since they would take the cores that compute."""
+    if config.data.num_workers >= 0:
+        return config.data.num_workers
+    uses_gpu = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
+    return min(8, os.cpu_count() or 1) if uses_gpu else 0
+
+
+def _cache(config: Config) -> NoCache:
+    folder = Path(gettempdir()) / "faultline-cache"
+    return create_cache(config.data.cache, config.data.cache_gib, folder)

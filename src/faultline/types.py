@@ -1,0 +1,74 @@
+"""The types that every floor shares, and the shape legend.
+
+Shape legend: B batch, C channels, H, W height and width (row, column), K classes, N items,
+T frames, L tokens, D embedding. Pictures are (3, H, W); masks (H, W) or (K, H, W); boxes
+(x0, y0, x1, y1) in pixels of the original picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+IGNORE_INDEX = 255
+"""Mask value of a pixel that no loss and no metric counts."""
+
+
+class LabelKind(StrEnum):
+    """How classes relate: `binary` and `multilabel` use sigmoids, `multiclass` a softmax."""
+
+    BINARY = "binary"
+    MULTILABEL = "multilabel"
+    MULTICLASS = "multiclass"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSpace:
+    """Names, colours and kind of the classes a data set is labelled with.
+
+    Attributes:
+        kind: Relation between classes.
+        names: One name a class. `binary` has exactly one (the foreground); `multiclass` counts
+            the background as class 0.
+        colours: One (red, green, blue) triple a class, 0-255, used for drawing.
+    """
+
+    kind: LabelKind
+    names: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind is LabelKind.BINARY and len(self.names) != 1:
+            raise ValueError(f"a binary label space has one class, not {len(self.names)}")
+        if not self.colours:
+            object.__setattr__(self, "colours", default_colours(len(self.names)))
+        if len(self.colours) != len(self.names):
+            raise ValueError(f"{len(self.names)} names but {len(self.colours)} colours")
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of logit channels K that a model for this label space gives."""
+        return len(self.names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        colours = [list(colour) for colour in self.colours]
+        return {"kind": self.kind.value, "names": list(self.names), "colours": colours}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> LabelSpace:
+        """Inverse of `to_dict`."""
+        colours = tuple((int(r), int(g), int(b)) for r, g, b in values.get("colours", ()))
+        return cls(LabelKind(values["kind"]), tuple(values["names"]), colours)
+
+
+_PALETTE = (
+    (230, 57, 70), (29, 120, 216), (255, 183, 3), (42, 157, 143), (131, 56, 236),
+    (251, 133, 0), (0, 150, 199), (214, 40, 134), (106, 153, 78), (120, 85, 60),
+)  # fmt: skip
+
+
+def default_colours(count: int) -> tuple[tuple[int, int, int], ...]:
+    """`count` drawing colours, repeating a palette that stays apart for colour-blind readers."""
+    return tuple(_PALETTE[index % len(_PALETTE)] for index in range(count))

@@ -1,0 +1,168 @@
+import dataclasses
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from faultline.config import Config, document_config, from_yaml, load_config, to_yaml
+from faultline.config.flat import FLAT_KEYS
+from faultline.config.validate import duration
+from faultline.errors import ConfigError, FaultlineError
+
+CONF = Path(str(resources.files("faultline.config")))
+YAMLS = sorted(CONF.rglob("*.yaml"))
+
+
+def test_all_yaml_files_are_found():
+    assert len(YAMLS) == 7
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: str(path.relative_to(CONF)))
+def test_every_yaml_composes(path):
+    group = path.parent.name
+    if group in ("data", "augment"):
+        config = load_config([f"{group}={path.stem}"])
+    elif path == document_config():
+        config = load_config(file=path)
+    else:
+        config = load_config()
+    assert isinstance(config, Config)
+
+
+def test_defaults_in_yaml_and_in_the_dataclass_agree():
+    composed, plain = load_config(), Config()
+    assert composed.augment
+    assert dataclasses.replace(composed, augment={}) == plain
+
+
+def test_every_setting_is_documented():
+    for field in dataclasses.fields(Config):
+        section = field.default_factory
+        kinds = [Config] if section is dataclasses.MISSING else [Config, section]
+        for kind in kinds:
+            if dataclasses.is_dataclass(kind):
+                for inner in dataclasses.fields(kind):
+                    assert f"{inner.name}:" in (kind.__doc__ or ""), inner.name
+
+
+def test_round_trip_through_yaml(tmp_path):
+    words = ["model=scratch_ed", "model.base_channels=16", "augment=strong", "loss=focal"]
+    config = load_config([*words, "loss.gamma=1.5", "trainer.max_time=15m", "threshold=0.4"])
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(config))
+    assert from_yaml(path) == config
+    assert load_config(file=path) == config
+
+
+def test_the_documents_thirteen_keys(tmp_path):
+    values = yaml.safe_load(document_config().read_text())
+    assert list(values) == list(FLAT_KEYS)[:13]
+    config = load_config(file=document_config())
+    assert config.model == {"name": "scratch_ed", "base_channels": 32}
+    assert config.threshold == 0.4
+    assert config.data.batch_size == 8
+    assert config.trainer.max_epochs == 80
+    assert config.optimizer.lr == 1e-3
+    assert config.optimizer.weight_decay == 1e-4
+    assert config.scheduler.name == "plateau"
+    assert config.trainer.early_stopping_patience == 10
+    assert config.trainer.accumulate == 1
+    assert config.trainer.precision == "auto"
+    assert config.loss == {"name": "bce_dice"}
+
+
+def test_model_option_wins_and_takes_the_aspp_rates():
+    config = load_config(file=document_config(), model="scratch_ed_plus")
+    assert config.model["name"] == "scratch_ed_plus"
+    assert config.model["aspp_rates"] == [1, 6, 12, 18]
+
+
+def test_unknown_flat_keys_are_all_named(tmp_path):
+    path = tmp_path / "flat.yaml"
+    path.write_text("MODEL_NAM: x\nEPOCHS: many\n")
+    with pytest.raises(ConfigError, match=r"MODEL_NAM.*did you mean 'MODEL_NAME'.*EPOCHS='many'"):
+        load_config(file=path)
+
+
+def test_a_folder_stands_for_a_data_set(tmp_path):
+    folder = tmp_path / "my photos (1), new"
+    folder.mkdir()
+    assert load_config([f"data={folder}"]).data.root == str(folder)
+
+
+def test_a_config_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "any_defect").mkdir()
+    config = load_config(["data=any_defect"])
+    assert config.data.root is None
+    assert config.data.positive == "*"
+
+
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [
+        (["modle=unet_mini"], ["unknown setting 'modle'", "did you mean"]),
+        (["trainer.max_tim=3", "sed=1"], ["did you mean 'trainer.max_time'", "unknown setting 'sed'"]),
+        (["seed=x", "optimizer.lr=fast"], ["seed='x'", "optimizer.lr='fast'"]),
+        (["optimizer.lr=-1", "data.cache=gpu"], ["optimizer.lr", "data.cache='gpu' is not one of"]),
+        (["threshold=1.5"], ["threshold=1.5", "between 0 and 1"]),
+        (["trainer.max_time=soon"], ["trainer.max_time='soon'", "15m"]),
+        (["data=nowhere"], ["data=nowhere", "neither a folder nor a data config"]),
+        (["augment=strongg"], ["strongg"]),
+        (["seed"], ["key=value"]),
+        (["model.name=null"], ["model.name is missing"]),
+    ],
+)
+def test_mistakes_are_explained_together(words, messages):
+    with pytest.raises(ConfigError) as caught:
+        load_config(words)
+    for message in messages:
+        assert message in str(caught.value)
+
+
+def test_old_spellings_are_understood():
+    words = ["loss.type=focal_loss", "loss.gamma=2.0", "training.num_epochs=100"]
+    config = load_config([*words, "training.early_stopping_patience=15"])
+    assert config.loss == {"name": "focal_loss", "gamma": 2.0}
+    assert config.trainer.max_epochs == 100
+    assert config.trainer.early_stopping_patience == 15
+
+
+def test_augmentations_can_be_changed_one_by_one():
+    config = load_config(["~augment.blur", "augment.flip.p=0.2"])
+    assert "blur" not in config.augment
+    assert config.augment["flip"] == {"p": 0.2}
+    assert load_config(["augment=none"]).augment == {}
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "\x00"])
+def test_a_file_that_is_no_configuration(tmp_path, text):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"bad\.yaml"):
+        load_config(file=path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load_config(file=tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("15m", 900), ("1h30m", 5400), ("90s", 90), ("45", 45), ("00:01:00:30", 3630), ("2d", 172800)],
+)
+def test_durations(text, seconds):
+    assert duration(text).total_seconds() == seconds
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text(max_size=30))
+def test_any_word_gives_a_config_or_one_clear_error(word):
+    try:
+        assert isinstance(load_config([word]), Config)
+    except FaultlineError as error:
+        assert str(error)
