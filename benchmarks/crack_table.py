@@ -53,7 +53,7 @@ def table(rows):
             f"{np.mean([row['images_per_second'] for row in mine]):.1f}",
         ]  # fmt: skip
         for name in COLUMNS:
-            values = [row["scores"]["pooled"][name] for row in mine]
+            values = [row["scores"]["pooled"][name]["value"] for row in mine]
             each = ", ".join(f"{value:.3f}" for value in values)
             cells.append(f"**{np.mean(values):.3f}** ({each})")
         lines.append("| " + " | ".join(cells) + " |")
@@ -71,9 +71,7 @@ def main():
     rows = []
     for seed in arguments.seeds.split(","):
         for model in arguments.models.split(","):
-            row = run_one(
-                arguments.overrides, model, int(seed), arguments.minutes, arguments.out
-            )
+            row = run_one(arguments.overrides, model, int(seed), arguments.minutes, arguments.out)
             rows.append(row)
             print(table(rows), flush=True)
     (arguments.out / "table.md").write_text(table(rows) + "\n", encoding="utf-8")

@@ -53,14 +53,13 @@ def plain_loop(model, prepared, batch, crop, steps):
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     criterion = create_loss("bce_dice")
     dataset = PlainCrops(prepared.train, prepared.label_space, crop, (steps + 2) * batch)
-    done = started = 0
-    for pixels, truth in DataLoader(dataset, batch, shuffle=True):
-        if done == 2:
+    started = 0.0
+    for step, (pixels, truth) in enumerate(DataLoader(dataset, batch, shuffle=True)):
+        if step == 2:
             started = time.perf_counter()
         optimizer.zero_grad()
         criterion(model(pixels), truth).backward()
         optimizer.step()
-        done += 1
     return steps * batch / (time.perf_counter() - started)
 
 

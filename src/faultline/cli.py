@@ -23,10 +23,13 @@ app.add_typer(list_app, name="list")
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Settings, for example data=photos/ model=unet_mini"),
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Settings, for example data=photos/ model=unet_mini"
+    ),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="YAML of settings (nested, or flat upper-case keys).")
+    Path | None,
+    typer.Option("--config", help="YAML of settings (nested, or flat upper-case keys)."),
 ]
 Weights = Annotated[
     Path, typer.Option("--weights", help="A .safetensors bundle, or the run folder that holds it.")

@@ -27,7 +27,8 @@ def random_states() -> dict[str, Any]:
     import numpy as np
     import torch
 
-    name, keys, position, has_gauss, cached = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, keys, position, has_gauss, cached = state
     states: dict[str, Any] = {
         "python": random.getstate(),
         "numpy": [name, keys.tolist(), int(position), int(has_gauss), float(cached)],

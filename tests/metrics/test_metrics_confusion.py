@@ -80,7 +80,7 @@ def test_refusals():
         count_binary(mask.astype(float), mask)
     with pytest.raises(MaskError, match=r"values 0, 128 in a binary mask"):
         count_binary(mask, np.array([[0, 0], [0, 128]], np.uint8))
-    with pytest.raises(MaskError, match="0..255"):
+    with pytest.raises(MaskError, match=r"0\.\.255"):
         count_binary(mask, np.full((2, 2), -1))
     with pytest.raises(MaskError, match="whole numbers"):
         count_binary(mask, mask.astype(float))

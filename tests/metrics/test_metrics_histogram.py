@@ -1,5 +1,4 @@
 import math
-import time
 
 import numpy as np
 import pytest
@@ -143,7 +142,7 @@ def test_refusals():
     with pytest.raises(MaskError, match="values 0, 7"):
         histogram.update(np.array([0.5, 0.5]), np.array([0, 7], np.uint8))
     assert histogram.pixels == 0, "a refused image leaves no trace"
-    with pytest.raises(ConfigError, match="0.12345"):
+    with pytest.raises(ConfigError, match=r"0\.12345"):
         histogram.counts_at(0.12345)
     assert histogram.counts_at(0.12345, nearest=True) == BinaryCounts()
     with pytest.raises(ConfigError, match=r"\[0, 1\]"):
@@ -220,17 +219,3 @@ def test_calibration_closed_form():
 
 def test_reaching():
     assert reaching(np.array([[1, 2, 3]])).tolist() == [[6, 5, 3]]
-
-
-def test_speed():
-    generator = np.random.default_rng(0)
-    values = generator.random((320, 480), dtype=np.float32)
-    truth = (generator.random((320, 480)) < 0.03).astype(np.uint8)
-    histogram = ProbabilityHistogram()
-    times = []
-    for _ in range(20):
-        start = time.perf_counter()
-        histogram.update(values, truth)
-        times.append(time.perf_counter() - start)
-    # 1.1 ms on one core of a 2-core machine; the bar leaves room for a busy one.
-    assert min(times) < 0.008

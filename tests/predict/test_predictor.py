@@ -105,10 +105,11 @@ def test_probability_closed_form() -> None:
     logits = torch.tensor([0.0, np.log(3.0), -np.log(4.0)], dtype=torch.bfloat16).double()
     values = to_probability(logits.view(1, 3, 1, 1), LabelKind.MULTILABEL)
     assert values.dtype == torch.float32
-    expected = 1 / (1 + np.exp(-logits.numpy()))
+    exponentials = np.exp(logits.numpy())
+    expected = exponentials / (1 + exponentials)
     assert_allclose(values.flatten().numpy(), expected, atol=1e-6)
     softmax = to_probability(logits.view(1, 3, 1, 1), LabelKind.MULTICLASS).flatten().numpy()
-    assert_allclose(softmax, np.exp(logits) / np.exp(logits).sum(), atol=1e-6)
+    assert_allclose(softmax, exponentials / exponentials.sum(), atol=1e-6)
 
 
 def test_a_pixel_at_the_threshold_is_positive() -> None:

@@ -31,9 +31,9 @@ class Normalisation:
     def apply(self, pixels: Tensor) -> Tensor:
         """Pixels (B, C, H, W) of 0-255, any dtype -> normalised float32 of the same layout."""
         shape = (1, -1, 1, 1)
-        mean = torch.tensor(self.mean, device=pixels.device).mul_(255).view(shape)
-        scale = torch.tensor(self.std, device=pixels.device).mul_(255).reciprocal_().view(shape)
-        return pixels.to(torch.float32).sub(mean).mul_(scale)
+        mean = torch.tensor([255.0 * value for value in self.mean], device=pixels.device)
+        scale = torch.tensor([1 / (255.0 * value) for value in self.std], device=pixels.device)
+        return pixels.to(torch.float32).sub(mean.view(shape)).mul_(scale.view(shape))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

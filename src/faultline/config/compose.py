@@ -160,10 +160,7 @@ def _last_value(words: Sequence[str], key: str) -> str | None:
 
 def _file_overrides(path: Path, model: str | None) -> list[str]:
     values = _read_yaml(path)
-    if is_flat(values):
-        dotted = from_flat(values, model)
-    else:
-        dotted = dict(_leaves(values))
+    dotted = from_flat(values, model) if is_flat(values) else dict(_leaves(values))
     # A file's augmentations replace the default ones, they do not join them.
     start = ["augment=none"] if "augment" in values else []
     named = {key: value for key, value in dotted.items() if key not in OPEN_SECTIONS or value}

@@ -57,7 +57,8 @@ def load_arrays(item: Item, label_space: LabelSpace, resize: int = 0) -> Arrays:
     factor = resize / longest
     size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    return cv2.resize(image, size, interpolation=how), resize_mask(mask, (size[1], size[0]))
+    resized = np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+    return resized, resize_mask(mask, (size[1], size[0]))
 
 
 class WholePictures(Dataset[Sample]):

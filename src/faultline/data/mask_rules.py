@@ -115,13 +115,13 @@ def parse_rule(rule: str, space: LabelSpace) -> ValueTable:
     if name in RULE_NAMES:
         raise MaskError(
             f"mask rule {name!r} means nothing for {space.kind.value} labels",
-            remedy="several labels a pixel need a colour table (mask_colours); "
+            remedy="several labels a pixel need a colour table (data.mask_colours); "
             "several classes 'index', 'palette' or a colour table",
         )
     raise MaskError(f"unknown mask rule {rule!r}", remedy=f"use one of {', '.join(RULE_NAMES)}")
 
 
-_COLOUR_REMEDY = "give mask_colours, a name and a colour each, such as {lesion: [255, 0, 0]}"
+_COLOUR_REMEDY = "give data.mask_colours, a name and a colour each, such as {lesion: [255, 0, 0]}"
 
 
 def colour_rule(table: Mapping[Colour, tuple[int, ...] | None]) -> str:
@@ -213,7 +213,7 @@ def resolve_rule(scans: Sequence[MaskScan], space: LabelSpace) -> str:
             f"the masks hold only 0 and 255, but the labels are {len(space.names)} classes, "
             "where 255 means ignore",
             where=telling[0].path,
-            remedy="leave the classes away for a binary task, or set mask_rule=index",
+            remedy="leave the classes away for a binary task, or set data.mask_rule=index",
         )
     best = max(counts, key=lambda name: counts[name])
     if 2 * counts[best] < len(telling):
@@ -237,7 +237,7 @@ def _settle_255(telling: Sequence[MaskScan], counts: dict[str, int]) -> None:
             f"the masks contradict each other: {counts['binary01']} hold 0 and 1, {only} hold 0 "
             f"and 255, {both} hold 1 and 255, so 255 may be foreground or ignore",
             where=telling[0].path.parent,
-            remedy="set mask_rule to binary01, binary0255 or index",
+            remedy="set data.mask_rule to binary01, binary0255 or index",
         )
 
 
@@ -286,7 +286,7 @@ def _wanted(space: LabelSpace, table: ValueTable | None) -> str:
 
 def _misfit_remedy(kind: str, count: int, lossy: bool, space: LabelSpace) -> str:
     cut = (
-        f", or set mask_rule=threshold to take {THRESHOLD} and above as foreground"
+        f", or set data.mask_rule=threshold to take {THRESHOLD} and above as foreground"
         if space.kind is LabelKind.BINARY
         else ""
     )
@@ -296,4 +296,4 @@ def _misfit_remedy(kind: str, count: int, lossy: bool, space: LabelSpace) -> str
         return _COLOUR_REMEDY
     if count > SHOWN:
         return f"the mask has soft edges: export it without smoothing{cut}"
-    return "correct the file, or name the rule with mask_rule"
+    return "correct the file, or name the rule with data.mask_rule"

@@ -167,7 +167,7 @@ def _read_pixels(path: Path, reading: Reading) -> tuple[npt.NDArray[np.integer],
             raise MaskError(
                 f"the rule is palette, but the file is of type {header.mode!r}",
                 where=path,
-                remedy="set mask_rule=index if its grey levels are class indices",
+                remedy="set data.mask_rule=index if its grey levels are class indices",
             )
         return np.asarray(header), lossy
     grey = _grey_of(header)
@@ -176,7 +176,7 @@ def _read_pixels(path: Path, reading: Reading) -> tuple[npt.NDArray[np.integer],
         raise MaskError(
             f"the mask has colours {colours}, but the rule wants grey levels",
             where=path,
-            remedy="give mask_colours, or set mask_rule=palette for a palette file",
+            remedy="give data.mask_colours, or set data.mask_rule=palette for a palette file",
         )
     return grey, lossy
 

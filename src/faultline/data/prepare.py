@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from faultline.config.schema import DataConfig
-from faultline.data.duplicates import near_duplicate_groups
 from faultline.data.importers import import_dataset
 from faultline.data.manifest import Item, Manifest, Problem
+from faultline.data.masks import load_mask
 from faultline.data.splits import check_disjoint, grouped_split
 from faultline.errors import DataError
-from faultline.types import LabelSpace
+from faultline.types import IGNORE_INDEX, LabelSpace
 
 
 @dataclass
@@ -56,6 +55,7 @@ def load_manifest(
         on_error=config.on_error,
         mask_colours=config.mask_colours or None,
         mask_rule=config.mask_rule,
+        group_by=config.group_by,
     )
 
 
@@ -68,7 +68,7 @@ def prepare(config: DataConfig, seed: int) -> Prepared:
     """
     manifest = load_manifest(config)
     notes = list(manifest.notes)
-    items = _grouped(manifest.items, config)
+    items = manifest.items
     parts = {name: [i for i in items if i.split == name] for name in ("train", "valid", "test")}
     unsplit = [item for item in items if item.split is None]
     if unsplit and not parts["train"]:
@@ -85,17 +85,11 @@ def prepare(config: DataConfig, seed: int) -> Prepared:
         parts["test"] = _test_part(other)
     _choose_validation(parts, config, seed, notes)
     _check(parts, config)
+    _check_foreground(parts, config, manifest.label_space, notes)
     return Prepared(
         manifest.label_space, parts["train"], parts["valid"], parts["test"],
         manifest.fingerprint(), problems, notes,
     )  # fmt: skip
-
-
-def _grouped(items: list[Item], config: DataConfig) -> list[Item]:
-    if config.group_by == "name":
-        return items
-    groups = near_duplicate_groups(items)
-    return [replace(item, group=groups[item.id]) for item in items]
 
 
 def _test_part(manifest: Manifest) -> list[Item]:
@@ -143,9 +137,28 @@ def _check(parts: dict[str, list[Item]], config: DataConfig) -> None:
     check_disjoint(**{name: items for name, items in parts.items() if items})
 
 
-def positives(items: Sequence[Item], label_space: LabelSpace) -> int:
-    """Items whose truth holds at least one foreground pixel."""
-    from faultline.data.masks import load_mask
+def _check_foreground(
+    parts: dict[str, list[Item]], config: DataConfig, label_space: LabelSpace, notes: list[str]
+) -> None:
+    if not any(has_foreground(item, label_space) for item in parts["train"]):
+        raise DataError(
+            f"none of the {len(parts['train'])} training pictures has a foreground pixel",
+            where=config.root,
+            remedy=f"check that the labels say {config.positive!r} (data.positive), and look at "
+            "`faultline doctor`",
+        )
+    if not any(has_foreground(item, label_space) for item in parts["valid"]):
+        raise DataError(
+            f"none of the {len(parts['valid'])} validation pictures has a foreground pixel, so "
+            "neither the best epoch nor a threshold can be chosen on them",
+            where=config.root,
+            remedy="raise data.valid_fraction, change seed, or set data.validation=train",
+        )
 
-    return sum(bool(((m := load_mask(item, label_space)) > 0).any() and (m[m > 0] != 255).any())
-               for item in items)  # fmt: skip
+
+def has_foreground(item: Item, label_space: LabelSpace) -> bool:
+    """Whether the truth of `item` holds a pixel of any class but background."""
+    if item.positive is not None:
+        return item.positive
+    mask = load_mask(item, label_space)
+    return bool(((mask > 0) & (mask != IGNORE_INDEX)).any())

@@ -156,9 +156,7 @@ def _about(names: list[str], groups: Mapping[str, Sequence[Item]], target: float
     return chosen
 
 
-def _fill_empty(
-    fold_of: dict[str, int], folds: int, groups: Mapping[str, Sequence[Item]]
-) -> None:
+def _fill_empty(fold_of: dict[str, int], folds: int, groups: Mapping[str, Sequence[Item]]) -> None:
     """Give a fold that got nothing the smallest group of the fold that has the most groups."""
     for fold in range(folds):
         if fold not in fold_of.values():

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from faultline.artifacts.figures import save_figure
 from faultline.evaluation import plots
 from faultline.evaluation.scoring import Scores
 from faultline.metrics.segmentation import SegmentationScorer
+
+_REPORT_DPI = 160
+_SHARP_DPI = range(100, 201)
+"""A PNG of such a resolution serves for the report as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,38 @@ class CurveFigure:
     figure: Figure
 
 
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A plot on disk, and as it is shown in the report."""
+
+    title: str
+    caption: str
+    path: Path
+    png: bytes
+
+
 Curves: TypeAlias = Sequence[CurveFigure]
+
+
+def save_curves(curves: Curves, folder: Path, file_format: str, dpi: int) -> list[Chart]:
+    """Write every curve to `folder`.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    charts = []
+    for curve in curves:
+        path = save_figure(curve.figure, folder / curve.stem, file_format, dpi)
+        as_it_is = path.suffix == ".png" and dpi in _SHARP_DPI
+        png = path.read_bytes() if as_it_is else _png(curve.figure)
+        charts.append(Chart(curve.title, curve.caption, path, png))
+    return charts
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_REPORT_DPI)
+    return buffer.getvalue()
 
 
 def draw_curves(scores: Scores, results: dict[str, Any]) -> Curves:

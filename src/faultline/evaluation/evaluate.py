@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from faultline.artifacts.bundle import Bundle
-from faultline.artifacts.figures import check_figure_format, save_figure
+from faultline.artifacts.figures import check_figure_format
 from faultline.artifacts.unseen import check_unseen
 from faultline.data.manifest import Item, Problem
 from faultline.errors import ConfigError, OutputError
-from faultline.evaluation.curves import Curves, draw_curves
+from faultline.evaluation.curves import draw_curves, save_curves
 from faultline.evaluation.drawings import draw_examples
 from faultline.evaluation.layers import check_same_classes
 from faultline.evaluation.report import report_page
@@ -132,14 +132,13 @@ def _write(
     drawings = draw_examples(
         predictor, scores, space, folder / OVERLAYS, count=overlays, metric=metric
     )
-    curves = draw_curves(scores, results)
-    plots = _save_curves(curves, folder / PLOTS, plot_format, plot_dpi)
+    charts = save_curves(draw_curves(scores, results), folder / PLOTS, plot_format, plot_dpi)
     write_text(folder / TABLE_NAME, per_image_csv(scores))
     page = report_page(
         results,
         scores,
         drawings,
-        curves,
+        charts,
         predictor.bundle,
         parameters=sum(weights.numel() for weights in predictor.model.parameters()),
         ranked_by=metric_name,
@@ -148,13 +147,9 @@ def _write(
     return {
         "report": REPORT_NAME,
         "per_image": TABLE_NAME,
-        "overlays": [path.path.relative_to(folder).as_posix() for path in drawings],
-        "plots": [path.relative_to(folder).as_posix() for path in plots],
+        "overlays": [drawing.path.relative_to(folder).as_posix() for drawing in drawings],
+        "plots": [chart.path.relative_to(folder).as_posix() for chart in charts],
     }
-
-
-def _save_curves(curves: Curves, folder: Path, file_format: str, dpi: int) -> list[Path]:
-    return [save_figure(curve.figure, folder / curve.stem, file_format, dpi) for curve in curves]
 
 
 def _check_writable(folder: Path) -> None:

@@ -22,7 +22,9 @@ IGNORED = (150, 150, 150)
 TITLES = ("Photograph", "Label", "Prediction", "Comparison")
 
 _GAP = 6
-_HEADER = 24
+_HEADER = 0.022
+"""Height of the line of titles as a share of the panel's width: it is read on a page."""
+
 _MIN_SIDE = 240
 _MAX_SIDE = 1200
 _FILL = 0.6
@@ -66,13 +68,15 @@ def panel(image: Pixels, truth: Pixels, prediction: Pixels, space: LabelSpace) -
     )
     sized = [_at_reading_size(view) for view in views]
     height, width = sized[0].shape[:2]
-    canvas = Image.new("RGB", (4 * width + 3 * _GAP, height + _HEADER), "white")
+    total = 4 * width + 3 * _GAP
+    header = max(20, round(_HEADER * total))
+    canvas = Image.new("RGB", (total, height + header), "white")
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(14)
+    font = ImageFont.load_default(round(0.68 * header))
     for index, (title, view) in enumerate(zip(TITLES, sized, strict=True)):
         left = index * (width + _GAP)
-        draw.text((left + 1, 3), title, fill=(60, 72, 88), font=font)
-        canvas.paste(Image.fromarray(view), (left, _HEADER))
+        draw.text((left + 1, 0.08 * header), title, fill=(60, 72, 88), font=font)
+        canvas.paste(Image.fromarray(view), (left, header))
     return np.asarray(canvas, dtype=np.uint8)
 
 
@@ -81,7 +85,7 @@ def without_ignored(truth: Pixels) -> Pixels:
     return np.where(truth == IGNORE_INDEX, 0, truth).astype(np.uint8)
 
 
-def jpeg_uri(image: Pixels, max_width: int = 1500, quality: int = 86) -> str:
+def jpeg_uri(image: Pixels, max_width: int = 2000, quality: int = 86) -> str:
     """`image` (H, W, 3) as a `data:` address, no wider than `max_width` pixels."""
     height, width = image.shape[:2]
     if width > max_width:

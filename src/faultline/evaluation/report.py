@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import faultline
 from faultline.artifacts.bundle import Bundle
 from faultline.evaluation import words
-from faultline.evaluation.curves import CurveFigure, Curves
+from faultline.evaluation.curves import Chart
 from faultline.evaluation.drawings import RANKS, Drawing
 from faultline.evaluation.pages import render
 from faultline.evaluation.panels import FALSE_ALARM, HIT, MISSED, data_uri, jpeg_uri
@@ -33,14 +32,13 @@ _COLUMNS = (
     ("f1_tolerance", "F1 at {}"), ("precision_tolerance", "Precision at {}"),
     ("recall_tolerance", "Recall at {}"), ("iou", "IoU"), ("dice", "Dice"), ("cliou", "clIoU"),
 )  # fmt: skip
-_CHART_DPI = 160
 
 
 def report_page(
     results: Results,
     scores: Scores,
     drawings: Sequence[Drawing],
-    figures: Curves,
+    charts: Sequence[Chart],
     bundle: Bundle,
     *,
     parameters: int,
@@ -52,7 +50,7 @@ def report_page(
         results: As `summarise` returned them.
         scores: For the table of images.
         drawings: Panels to show.
-        figures: Curves to show.
+        charts: Curves to show.
         bundle: What was evaluated.
         parameters: Number of weights of the model.
         ranked_by: Name of the metric by which images were ranked.
@@ -74,7 +72,7 @@ def report_page(
         ranked_by=ranked_by,
         pictures=_pictures(drawings, scores),
         legend=_legend(),
-        figures=[_chart(figure) for figure in figures],
+        figures=[_chart(chart) for chart in charts],
         clean={
             "sentences": words.clean_sentences(results["clean"]),
             "rows": _clean_rows(scores),
@@ -189,12 +187,10 @@ def _caption(rows: Sequence[Results], radius: str) -> str:
     return "; ".join(parts)
 
 
-def _chart(curve: CurveFigure) -> dict[str, str]:
+def _chart(chart: Chart) -> dict[str, str]:
     # PNG: line art comes out smaller than as JPEG, and without smears.
-    buffer = io.BytesIO()
-    curve.figure.savefig(buffer, format="png", dpi=_CHART_DPI, facecolor="white")
-    uri = data_uri(buffer.getvalue(), "image/png")
-    return {"title": curve.title, "caption": curve.caption, "uri": uri}
+    uri = data_uri(chart.png, "image/png")
+    return {"title": chart.title, "caption": chart.caption, "uri": uri}
 
 
 def _clean_rows(scores: Scores, most: int = 20) -> list[dict[str, str]]:

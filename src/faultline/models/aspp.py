@@ -41,4 +41,5 @@ class ASPP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D, H, W)."""
-        return self.fuse(torch.cat([branch(x) for branch in self.branches], dim=1))
+        fused: Tensor = self.fuse(torch.cat([branch(x) for branch in self.branches], dim=1))
+        return fused

@@ -67,7 +67,7 @@ class ScratchEDPlus(nn.Module):
             stage(w, 2 * w, blocks[1], stride=2),
             stage(2 * w, 4 * w, blocks[2], stride=2),
         )
-        self.bottleneck = ASPP(4 * w, 4 * w, aspp_rates)
+        self.bottleneck: nn.Module = ASPP(4 * w, 4 * w, aspp_rates)
         self.decoder = nn.Sequential(
             Upsample2x(), stage(4 * w, 2 * w, 1), Upsample2x(), stage(2 * w, w, 1)
         )

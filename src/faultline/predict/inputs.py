@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,10 +125,12 @@ def _rename_clashes(names: dict[str, Path], rename: Callable[[list[str]], dict[s
             names.update(rename(keys))
 
 
-def _with_folders(keys: Iterable[str]) -> dict[str, Path]:
-    keys = list(keys)
+def _with_folders(keys: Sequence[str]) -> dict[str, Path]:
+    folders = {os.path.dirname(key) for key in keys}
+    if len(folders) == 1:
+        return {}
     try:
-        common = os.path.commonpath([os.path.dirname(key) for key in keys])
+        common = os.path.commonpath(folders)
     except ValueError:  # on different drives
         return {key: Path(Path(key).stem) for key in keys}
     return {key: Path(os.path.relpath(key, common)).with_suffix("") for key in keys}

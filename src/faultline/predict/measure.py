@@ -1,5 +1,7 @@
 """What an engineer reads off a crack mask: share, number, length and width.
 
+Length is that of the skeleton, without pruning: a ragged outline adds short side branches.
+
 Width is twice the distance from the skeleton to the nearest background. Taken on the mask itself
 this is one pixel too wide where a crack is an odd number of pixels wide, and right where it is
 even. The distance is therefore taken at double resolution, where every width is even: horizontal
@@ -31,8 +33,8 @@ class Measures:
         share: Crack pixels over all pixels, 0 to 1; small components count here too, so that it
             agrees with the mask.
         components: Number of 8-connected components of at least the smallest size.
-        length: Length of their skeletons: steps between neighbours (1, or sqrt 2 on a diagonal)
-            plus one pixel a component, half a pixel at either end.
+        length: Length of their skeletons, see `skeleton_length`, plus one pixel a component:
+            half a pixel at either end.
         mean_width: Mean over skeleton pixels; 0 without any.
         max_width: Largest of them.
         mm_per_px: Millimetres a pixel, where known.
@@ -108,15 +110,31 @@ def keep_components(binary: Mask, min_size: int) -> tuple[Mask, int]:
 
 
 def skeleton_length(skeleton: NDArray[np.bool_]) -> float:
-    """Length in pixels of the line through the centres of a skeleton (H, W)."""
+    """Length in pixels of the line that a skeleton (H, W) stands for, between its end centres.
+
+    Counting 1 for a straight step and sqrt 2 for a diagonal one makes a slanted line up to 8 %
+    too long. The weights of Vossepoel and Smeulders (1982, Computer Graphics and Image
+    Processing 20), 0.980 straight + 1.406 diagonal - 0.091 corners, keep within about 3 % at
+    every angle. A corner is a pixel with one straight and one diagonal step.
+    """
     s = skeleton
     down, right = s[1:] & s[:-1], s[:, 1:] & s[:, :-1]
     # A diagonal step beside a corner pixel is a short cut across two straight ones: not counted.
     falling = s[1:, 1:] & s[:-1, :-1] & ~s[1:, :-1] & ~s[:-1, 1:]
     rising = s[1:, :-1] & s[:-1, 1:] & ~s[1:, 1:] & ~s[:-1, :-1]
-    straight = np.count_nonzero(down) + np.count_nonzero(right)
-    diagonal = np.count_nonzero(falling) + np.count_nonzero(rising)
-    return float(straight + math.sqrt(2) * diagonal)
+    straight, diagonal = np.zeros(s.shape, np.uint8), np.zeros(s.shape, np.uint8)
+    for steps in (straight[1:], straight[:-1]):
+        steps += down
+    for steps in (straight[:, 1:], straight[:, :-1]):
+        steps += right
+    for steps in (diagonal[1:, 1:], diagonal[:-1, :-1]):
+        steps += falling
+    for steps in (diagonal[1:, :-1], diagonal[:-1, 1:]):
+        steps += rising
+    corners = np.count_nonzero((straight == 1) & (diagonal == 1))
+    # Each step was entered at both of its ends.
+    weights = 0.980 * straight.sum(dtype=np.int64) / 2 + 1.406 * diagonal.sum(dtype=np.int64) / 2
+    return float(weights - 0.091 * corners)
 
 
 def widths_at(binary: Mask, skeleton: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -15,7 +15,12 @@ from faultline.errors import OutputError
 
 # Level 1 and one fixed filter take half the time of OpenCV's defaults; the file is as small.
 _PHOTO = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
-_MASK = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+# A mask is long runs of one value: run lengths alone are both fastest and smallest.
+_MASK = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+]
 
 
 def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 
+from faultline.artifacts.contents import InputSpec
 from faultline.artifacts.curves import plot_curves
 from faultline.artifacts.precision import Resolved, resolve_precision
 from faultline.artifacts.provenance import collect
@@ -20,6 +20,7 @@ from faultline.artifacts.run import RunFolder, resolve_run
 from faultline.config.compose import from_yaml, to_yaml
 from faultline.config.schema import Config
 from faultline.config.validate import duration
+from faultline.data.manifest import Item
 from faultline.data.prepare import Prepared, prepare
 from faultline.errors import ConfigError, TrainingError
 from faultline.files import write_json
@@ -63,9 +64,8 @@ def train(config: Config, *, say: Say = print, resume: str | Path | None = None)
     Raises:
         FaultlineError: Data, settings or folders that cannot be used; see each.
     """
-    run = None
-    if resume is not None:
-        run = _resumable(resume)
+    run = _resumable(resume) if resume is not None else None
+    if run is not None:
         config = from_yaml(run.config)
         say(f"resuming {run.path}")
     seed_everything(config.seed, deterministic=config.deterministic)
@@ -76,58 +76,174 @@ def train(config: Config, *, say: Say = print, resume: str | Path | None = None)
     say(f"precision {precision.precision}: {precision.reason}")
     # Stored as resolved, so that a resumed or repeated run computes in the same format.
     config.trainer.precision = precision.precision
-    if run is None:
-        name = config.experiment or str(config.model["name"])
-        run = RunFolder.create(config.output_dir, name, to_yaml(config))
-    provenance = collect(seed=config.seed, data_fingerprint=prepared.fingerprint,
-                         device=device, precision=precision.precision)  # fmt: skip
-    run.write_provenance(provenance)
-    say(f"run {run.path}")
-    return _fit(config, run, prepared, precision, provenance, say, resumed=resume is not None)
-
-
-def _fit(
-    config: Config,
-    run: RunFolder,
-    prepared: Prepared,
-    precision: Resolved,
-    provenance: dict[str, Any],
-    say: Say,
-    resumed: bool,
-) -> TrainingResult:
-    _write_splits(run, prepared)
-    loader = training_loader(config, prepared)
     task = SegmentationTask(
         config.model, config.loss, prepared.label_space, config.optimizer, config.scheduler
     )
-    parameters = count_parameters(task.network)
-    say(f"{config.model['name']}: {parameters:,} parameters")
-    history = History(run, say)
-    describe = _describer(config, prepared, provenance, history)
-    selection = SelectBest(run, config.threshold, precision.precision, describe)
-    callbacks: list[pl.Callback] = [
-        selection, history, ResumePoints(run.last_checkpoint, loader,
-                                         config.trainer.checkpoint_every_steps),
-    ]  # fmt: skip
-    if config.trainer.guard_epochs:
-        callbacks.append(ForegroundGuard(selection, config, say))
-    with _quiet():
-        trainer = _trainer(config, run, precision, callbacks)
-    interrupted = False
-    try:
-        with _quiet(), terminate_as_interrupt():
-            trainer.fit(
-                task, loader, validation_loader(config, prepared),
-                ckpt_path=str(run.last_checkpoint) if resumed else None,
-                weights_only=False if resumed else None,
-            )  # fmt: skip
-    except (KeyboardInterrupt, SystemExit):
-        interrupted = True
-    except ValueError as error:
-        raise _explained(error) from error
-    results = _results(config, run, task, selection, history, parameters, trainer, interrupted)
-    plot_curves(run, file_format=config.evaluation.plot_format, dpi=config.evaluation.dpi)
-    return TrainingResult(run, results, interrupted)
+    say(f"{config.model['name']}: {count_parameters(task.network):,} parameters")
+    # Only now, so that a wrong name or setting leaves no empty run behind.
+    resumed = run is not None
+    if run is None:
+        name = config.experiment or str(config.model["name"])
+        run = RunFolder.create(config.output_dir, name, to_yaml(config))
+    say(f"run {run.path}")
+    provenance = collect(
+        seed=config.seed,
+        data_fingerprint=prepared.fingerprint,
+        device=device,
+        precision=precision.precision,
+    )
+    run.write_provenance(provenance)
+    _write_splits(run, prepared)
+    return _Fitting(config, run, prepared, precision, task, provenance, say).fit(resumed)
+
+
+class _Fitting:
+    """One training, with everything that its parts share."""
+
+    def __init__(
+        self,
+        config: Config,
+        run: RunFolder,
+        prepared: Prepared,
+        precision: Resolved,
+        task: SegmentationTask,
+        provenance: dict[str, Any],
+        say: Say,
+    ) -> None:
+        self.config, self.run, self.prepared, self.task = config, run, prepared, task
+        self.precision, self.provenance = precision, provenance
+        self.loader = training_loader(config, prepared)
+        self.history = History(run, say)
+        self.selection = SelectBest(run, config.threshold, precision.precision, self.describe)
+        self.guard = ForegroundGuard(self.selection, config, say)
+        self.seen = {part: sorted({item.sha256 for item in items}) for part, items in self.parts()}
+        self.groups = {part: sorted({item.group for item in items}) for part, items in self.parts()}
+
+    def parts(self) -> list[tuple[str, list[Item]]]:
+        """What was fitted, and on which items."""
+        return [("weights", self.prepared.train), ("selection", self.prepared.valid)]
+
+    def fit(self, resumed: bool) -> TrainingResult:
+        """Run Lightning's loop, then write what came of it."""
+        with _quiet():
+            trainer = self.trainer()
+        interrupted = False
+        try:
+            with _quiet(), terminate_as_interrupt():
+                trainer.fit(
+                    self.task,
+                    self.loader,
+                    validation_loader(self.config, self.prepared),
+                    ckpt_path=str(self.run.last_checkpoint) if resumed else None,
+                    # Our own file, with optimizer and random states: not a pickle from elsewhere.
+                    weights_only=False if resumed else None,
+                )
+        except (KeyboardInterrupt, SystemExit):
+            interrupted = True
+        except ValueError as error:
+            raise _explained(error) from error
+        results = self.results(trainer, interrupted)
+        settings = self.config.evaluation
+        plot_curves(self.run, file_format=settings.plot_format, dpi=settings.dpi)
+        return TrainingResult(self.run, results, interrupted)
+
+    def callbacks(self) -> list[pl.Callback]:
+        """In the order in which they have to act: see SelectBest and ResumePoints."""
+        settings = self.config.trainer
+        callbacks: list[pl.Callback] = [self.selection, self.history]
+        if settings.guard_epochs:
+            callbacks.append(self.guard)
+        if settings.early_stopping_patience:
+            callbacks.append(
+                pl.callbacks.EarlyStopping(
+                    "val/iou",
+                    mode="max",
+                    patience=settings.early_stopping_patience,
+                    strict=False,
+                    check_finite=False,
+                )
+            )
+        if settings.ema:
+            callbacks.append(AveragedWeights(settings.ema))
+        if sys.stdout.isatty():
+            callbacks.append(pl.callbacks.RichProgressBar(leave=False))
+        every = settings.checkpoint_every_steps
+        return [*callbacks, ResumePoints(self.run.last_checkpoint, self.loader, every)]
+
+    def trainer(self) -> pl.Trainer:
+        """Lightning's trainer with our settings."""
+        settings = self.config.trainer
+        limit = duration(settings.max_time)
+        epochs = settings.max_epochs
+        if epochs < 0:
+            epochs = -1 if limit or settings.max_steps > 0 else DEFAULT_EPOCHS
+        return pl.Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            strategy=settings.strategy,
+            precision=self.precision.lightning,  # type: ignore[arg-type]
+            max_epochs=epochs,
+            max_steps=settings.max_steps,
+            max_time=limit,
+            accumulate_grad_batches=settings.accumulate,
+            gradient_clip_val=settings.gradient_clip or None,
+            check_val_every_n_epoch=settings.validate_every,
+            deterministic="warn" if self.config.deterministic else None,
+            logger=self.logger(),
+            callbacks=self.callbacks(),
+            enable_checkpointing=False,
+            enable_progress_bar=sys.stdout.isatty(),
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=str(self.run.path),
+            log_every_n_steps=10,
+        )
+
+    def logger(self) -> Any:
+        """TensorBoard's, unless switched off."""
+        if not self.config.trainer.tensorboard:
+            return False
+        return pl.loggers.TensorBoardLogger(str(self.run.path), name="tensorboard", version="")
+
+    def describe(self, task: SegmentationTask) -> dict[str, Any]:
+        """Everything of a bundle but weights, threshold and scores."""
+        training = {
+            "train": len(self.prepared.train),
+            "validation": len(self.prepared.valid),
+            "seconds": round(self.history.seconds, 1),
+            "loss": self.config.loss,
+        }
+        return {
+            "model_name": task.model_name,
+            "model_settings": task.model_settings,
+            "label_space": self.prepared.label_space,
+            "normalisation": task.normalisation,
+            "input": InputSpec(size=self.config.data.crop or 256),
+            "provenance": {**self.provenance, "training": training},
+            "seen": self.seen,
+            "groups": self.groups,
+        }
+
+    def results(self, trainer: pl.Trainer, interrupted: bool) -> dict[str, Any]:
+        """What `results.json` holds."""
+        speeds = [row["images_per_second"] for row in self.history.rows]
+        results = {
+            "status": "interrupted" if interrupted else "finished",
+            "model": self.config.model,
+            "loss": self.config.loss,
+            "parameters": count_parameters(self.task.network),
+            "best": self.selection.best,
+            "last": self.selection.latest,
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "seconds": round(self.history.seconds, 1),
+            "images_per_second": sum(speeds) / len(speeds) if speeds else None,
+            "criterion": self.task.criterion.parameters_in_force(),
+            "seed": self.config.seed,
+        }
+        write_json(self.run.results, results)
+        return results
 
 
 def _explained(error: ValueError) -> Exception:
@@ -137,114 +253,6 @@ def _explained(error: ValueError) -> Exception:
             remedy="use a larger data.batch_size or data.crop",
         )
     return error
-
-
-def _trainer(
-    config: Config, run: RunFolder, precision: Resolved, callbacks: list[pl.Callback]
-) -> pl.Trainer:
-    settings = config.trainer
-    callbacks = list(callbacks)
-    limit = duration(settings.max_time)
-    if settings.early_stopping_patience:
-        callbacks.append(
-            pl.callbacks.EarlyStopping(
-                "val/iou", mode="max", patience=settings.early_stopping_patience, strict=False,
-                check_finite=False,
-            )
-        )  # fmt: skip
-    if settings.ema:
-        callbacks.append(AveragedWeights(settings.ema))
-    on_terminal = sys.stdout.isatty()
-    if on_terminal:
-        callbacks.append(pl.callbacks.RichProgressBar(leave=False))
-    epochs = settings.max_epochs
-    if epochs < 0:
-        epochs = -1 if limit or settings.max_steps > 0 else DEFAULT_EPOCHS
-    return pl.Trainer(
-        accelerator={"gpu": "gpu", "cpu": "cpu"}.get(settings.accelerator, "auto"),
-        devices=settings.devices,
-        strategy=settings.strategy,
-        precision=precision.lightning,  # type: ignore[arg-type]
-        max_epochs=epochs,
-        max_steps=settings.max_steps,
-        max_time=limit,
-        accumulate_grad_batches=settings.accumulate,
-        gradient_clip_val=settings.gradient_clip or None,
-        check_val_every_n_epoch=settings.validate_every,
-        deterministic="warn" if config.deterministic else None,
-        logger=_logger(config, run),
-        callbacks=callbacks,
-        enable_checkpointing=False,
-        enable_progress_bar=on_terminal,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        default_root_dir=str(run.path),
-        log_every_n_steps=10,
-    )
-
-
-def _logger(config: Config, run: RunFolder) -> Any:
-    if not config.trainer.tensorboard:
-        return False
-    return pl.loggers.TensorBoardLogger(str(run.path), name="tensorboard", version="")
-
-
-def _describer(
-    config: Config, prepared: Prepared, provenance: dict[str, Any], history: History
-) -> Callable[[SegmentationTask], dict[str, Any]]:
-    """Everything of a bundle but weights, threshold and scores."""
-    from faultline.artifacts.contents import InputSpec
-
-    fitted = sorted({item.sha256 for item in prepared.train})
-    chosen = sorted({item.sha256 for item in prepared.valid})
-    spec = InputSpec(size=config.data.crop or 256)
-
-    def describe(task: SegmentationTask) -> dict[str, Any]:
-        training = {"train": len(prepared.train), "validation": len(prepared.valid),
-                    "seconds": round(history.seconds, 1), "loss": config.loss}  # fmt: skip
-        return {
-            "model_name": task.model_name,
-            "model_settings": task.model_settings,
-            "label_space": prepared.label_space,
-            "normalisation": task.normalisation,
-            "input": spec,
-            "provenance": {**provenance, "training": training},
-            "seen": {"weights": fitted, "selection": chosen},
-            "groups": {"weights": sorted({item.group for item in prepared.train}),
-                       "selection": sorted({item.group for item in prepared.valid})},
-        }  # fmt: skip
-
-    return describe
-
-
-def _results(
-    config: Config,
-    run: RunFolder,
-    task: SegmentationTask,
-    selection: SelectBest,
-    history: History,
-    parameters: int,
-    trainer: pl.Trainer,
-    interrupted: bool,
-) -> dict[str, Any]:
-    speeds = [row["images_per_second"] for row in history.rows]
-    results = {
-        "status": "interrupted" if interrupted else "finished",
-        "model": config.model,
-        "loss": config.loss,
-        "parameters": parameters,
-        "best": selection.best,
-        "last": selection.latest,
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
-        "seconds": round(history.seconds, 1),
-        "images_per_second": sum(speeds) / len(speeds) if speeds else None,
-        "criterion": task.criterion.parameters_in_force(),
-        "seed": config.seed,
-    }
-    write_json(run.results, results)
-    return results
 
 
 def _write_splits(run: RunFolder, prepared: Prepared) -> None:

@@ -47,7 +47,7 @@ def training_loader(config: Config, prepared: Prepared) -> ResumableLoader:
         raise DataError(f"{len(dataset)} crops an epoch cannot be shared by {world} processes")
     workers = worker_count(config)
     return ResumableLoader(
-        dataset,
+        dataset,  # type: ignore[arg-type]
         # A last batch of one is dropped: batch normalisation cannot use it on small maps.
         batch_size=min(settings.batch_size, len(sampler)),
         sampler=sampler,
@@ -56,6 +56,7 @@ def training_loader(config: Config, prepared: Prepared) -> ResumableLoader:
         drop_last=len(sampler) > settings.batch_size,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
+        generator=_own_generator(config.seed),
     )
 
 
@@ -64,7 +65,17 @@ def validation_loader(config: Config, prepared: Prepared) -> DataLoader[Batch]:
     dataset = WholePictures(
         prepared.valid, prepared.label_space, _cache(config), config.data.resize
     )
-    return DataLoader(dataset, batch_size=1, collate_fn=collate, num_workers=0)  # type: ignore[arg-type]
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]
+        batch_size=1,
+        collate_fn=collate,
+        generator=_own_generator(config.seed),
+    )
+
+
+def _own_generator(seed: int) -> torch.Generator:
+    """Loaders draw a number each time they are iterated; not from the state that dropout uses."""
+    return torch.Generator().manual_seed(seed)
 
 
 def worker_count(config: Config) -> int:

@@ -67,7 +67,9 @@ class ResumePoints(pl.Callback):
         """Note the position; save when it is time."""
         self.loader.completed = batch_idx + 1
         step = trainer.global_step
-        if self.every_steps and step % self.every_steps == 0 and step != self._saved_step:
+        due = self.every_steps and step % self.every_steps == 0 and step != self._saved_step
+        # After the last batch comes validation, which a point made here would leave out.
+        if due and batch_idx + 1 < trainer.num_training_batches:
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -45,12 +45,10 @@ class SegmentationTask(pl.LightningModule):
         self.model_name: str = settings.pop("name")
         self.model_settings = settings
         self.network: nn.Module = create_model(self.model_name, **settings)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)
         loss_settings = dict(loss)
         self.loss_name: str = loss_settings.pop("name")
-        self.criterion = create_loss(
-            self.loss_name, kind=label_space.kind.value, **loss_settings
-        )
+        self.criterion = create_loss(self.loss_name, kind=label_space.kind.value, **loss_settings)
         self.label_space = label_space
         self.optimizer_config = optimizer
         self.scheduler_config = scheduler

@@ -19,7 +19,7 @@ from faultline.errors import ConfigError
 
 def find_class_units(root: Path) -> list[tuple[str, Unit]]:
     """(class name, unit) of the folders below `root`, or below its splits."""
-    places = list(split_folders(root)) or [(None, root)]
+    places: list[tuple[str | None, Path]] = [*split_folders(root)] or [(None, root)]
     return [
         (folder.name, unit_of(folder, split))
         for split, place in places

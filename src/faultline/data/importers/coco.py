@@ -164,7 +164,9 @@ class _Reader:
     def _note_unlisted(self, source: CocoSource, file: CocoFile) -> None:
         if source.split is None:
             return
-        listed = {Path(entry["file_name"].replace("\\", "/")).name for entry in file.images.values()}
+        listed = {
+            Path(entry["file_name"].replace("\\", "/")).name for entry in file.images.values()
+        }
         listed |= {Path(name).name for name, _ in file.bad if name}
         present = {path.name for path in find_pictures(source.path.parent)}
         left = len(present - listed)
@@ -186,5 +188,6 @@ def _label_orientation(entry: Record, facts: ImageFacts) -> int:
     if facts.orientation >= 5 and size == upright[::-1]:
         return facts.orientation
     raise DataError(
-        f"the annotation file tells of {size[0]}x{size[1]}, the picture is {upright[0]}x{upright[1]}"
+        f"the annotation file tells of {size[0]}x{size[1]}, but the picture is "
+        f"{upright[0]}x{upright[1]}"
     )

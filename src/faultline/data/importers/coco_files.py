@@ -74,9 +74,9 @@ def _sources_of_root(root: Path) -> list[CocoSource]:
         by_split.setdefault(split_in_name(path.stem)[0], []).append(path)
     sources = []
     for split, paths in by_split.items():
-        path = _single(paths, root)
-        if path is not None:
-            sources.append(CocoSource(split, path, _folders_of_split(path, root)))
+        single = _single(paths, root)
+        if single is not None:
+            sources.append(CocoSource(split, single, _folders_of_split(single, root)))
     named = [source for source in sources if source.split is not None]
     # A file for all beside files for splits is their union: the splits say more.
     return named or sources
@@ -99,7 +99,11 @@ def _picture_folders(folder: Path, root: Path) -> tuple[Path, ...]:
 
 def _candidates(folder: Path) -> list[Path]:
     """JSON files in a folder, its pictures' folder and its annotations' folder."""
-    folders = [folder, named_folder(folder, IMAGE_FOLDERS), named_folder(folder, _ANNOTATION_FOLDERS)]
+    folders = [
+        folder,
+        named_folder(folder, IMAGE_FOLDERS),
+        named_folder(folder, _ANNOTATION_FOLDERS),
+    ]
     found: list[Path] = []
     for place in folders:
         files = sorted(place.glob("*.json")) if place is not None else []

@@ -150,4 +150,6 @@ def _read_annotations(table: list[Any], coco: CocoFile) -> None:
         elif key not in struck:
             coco.annotations.setdefault(key, []).append(entry)
     for name, count in lost.items():
-        coco.bad.append((None, f"{count} annotations refer to image id {name}, which is not listed"))
+        coco.bad.append(
+            (None, f"{count} annotations refer to image id {name}, which is not listed")
+        )

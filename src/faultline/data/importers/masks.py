@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from faultline.data.images import ImageFacts
+from faultline.data.importers.coco_files import USUAL_NAME
 from faultline.data.importers.collect import Collector
 from faultline.data.importers.label_spaces import mask_space
 from faultline.data.importers.layout import Unit, find_units
@@ -62,7 +63,7 @@ def no_masks(root: Path, pairings: Sequence[Pairing]) -> DataError:
         if count
         else "the folder holds no pictures",
         where=root,
-        remedy="put _annotations.coco.json beside the pictures, or masks of the same stem in masks/",
+        remedy=f"put {USUAL_NAME} beside the pictures, or masks of the same stem in masks/",
     )
 
 
@@ -93,7 +94,9 @@ def _rows_of(
         collector.problem(file, "may be picture or mask -> put the masks into a folder masks/")
     rows = []
     for pair in pairing.pairs:
-        masks = [mask for mask, prompt in pair.masks if prompts is None or prompt in (None, *prompts)]
+        masks = [
+            mask for mask, prompt in pair.masks if prompts is None or prompt in (None, *prompts)
+        ]
         if len(masks) == 1:
             rows.append(Labelled(pair.image, masks[0], unit.split))
         elif masks:
@@ -125,9 +128,7 @@ def build(
     masks = [row.mask for row in rows if row.mask is not None and row.image in facts]
     in_colour = rule.startswith("rgb")
     scans = collector.each(lambda path: scan_mask(path, colours=in_colour), masks)
-    table = parse_rule(
-        resolve_rule(list(scans.values()), space) if rule == "auto" else rule, space
-    )
+    table = parse_rule(resolve_rule(list(scans.values()), space) if rule == "auto" else rule, space)
     for row in rows:
         if row.image in facts and (row.mask is None or row.mask in scans):
             scan = None if row.mask is None else scans[row.mask]
@@ -144,9 +145,15 @@ def _without_shared(rows: Sequence[Labelled], collector: Collector) -> list[Labe
             owners.setdefault(row.mask, []).append(row.image)
     kept = []
     for row in rows:
-        others = [path.name for path in owners.get(row.mask, ()) if path != row.image] if row.mask else []
+        others = (
+            [path.name for path in owners.get(row.mask, ()) if path != row.image]
+            if row.mask
+            else []
+        )
         if others and row.mask is not None:
-            collector.problem(row.image, f"shares the mask {row.mask.name} with {', '.join(others)}")
+            collector.problem(
+                row.image, f"shares the mask {row.mask.name} with {', '.join(others)}"
+            )
         else:
             kept.append(row)
     return kept

@@ -96,11 +96,15 @@ class ImportOptions:
         return chosen
 
     def foreground_name(self, chosen: Iterable[str] = ()) -> str:
-        """Name of the foreground class of a binary label space made of the `chosen` names."""
+        """Name of the foreground class of a binary label space made of the `chosen` names.
+
+        It is what the user asked for, so that a model trained on one data set can be scored on
+        another that calls the same thing `segment crack`; `*` takes the only name there is.
+        """
+        if not self.takes_all:
+            return self.terms[0]
         names = list(dict.fromkeys(chosen))
-        if len(names) == 1:
-            return names[0]
-        return "foreground" if self.takes_all else self.terms[0]
+        return names[0] if len(names) == 1 else "foreground"
 
 
 def _comparable(name: str) -> str:

@@ -119,9 +119,7 @@ def _owner(key: Key, by_key: dict[Key, list[Pair]]) -> tuple[Key | None, str | N
 def _shorter(stem: str) -> Iterable[tuple[str, str | None]]:
     """Stems of pictures that a mask of this stem may belong to, the longest first."""
     lowered = stem.lower()
-    endings = [
-        (stem[: -len(ending)], None) for ending in _ENDINGS if lowered.endswith(ending)
-    ]
+    endings = [(stem[: -len(ending)], None) for ending in _ENDINGS if lowered.endswith(ending)]
     prompts: list[tuple[str, str | None]] = []
     at = stem.rfind(PROMPT_MARK)
     while at > 0:

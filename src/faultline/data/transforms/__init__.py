@@ -14,6 +14,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from faultline.data.transforms.registry import AUGMENTATIONS
+
 from faultline.data.transforms import colour, geometry  # noqa: F401  isort: skip  (they register)
 
 __all__ = ["AUGMENTATIONS", "build_augmentation"]

@@ -1,0 +1,171 @@
+"""What `faultline evaluate` does: find the weights, find pictures they have not seen, score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faultline.artifacts.bundle import load_bundle
+from faultline.artifacts.run import CONFIG_NAME, home_of
+from faultline.config.compose import load_config
+from faultline.config.schema import Config
+from faultline.data.manifest import Item, Problem
+from faultline.data.prepare import load_manifest, prepare
+from faultline.errors import DataError
+from faultline.evaluation.evaluate import evaluate
+from faultline.progress import progress_bar
+from faultline.types import LabelSpace
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Pictures to score on.
+
+    Attributes:
+        items: The pictures.
+        label_space: What their labels mean.
+        root: Folder they come from.
+        split: Part of it.
+        problems: What the import left out.
+        same_data_set: Whether the weights were trained on another part of this data set.
+    """
+
+    items: list[Item]
+    label_space: LabelSpace
+    root: Path
+    split: str
+    problems: Sequence[Problem]
+    same_data_set: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluation found, and where it was written."""
+
+    folder: Path
+    metrics: dict[str, Any]
+
+    def summary(self) -> list[str]:
+        """Lines for the console."""
+        pooled = self.metrics["pooled"]
+        names = ("iou", "dice", "precision", "recall", "f1_tolerance")
+        scores = "  ".join(f"{name} {_shown(pooled[name]['value'])}" for name in names)
+        return [scores, f"report {self.folder / 'report.html'}"]
+
+
+def evaluate_weights(
+    weights: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    config_file: str | Path | None = None,
+    threshold: float | None = None,
+    save: str | Path | None = None,
+    tta: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    say: Callable[[str], None] = print,
+) -> Outcome:
+    """Score the bundle at `weights` on pictures that it has not seen.
+
+    Which pictures: those of `data.test`; else, of `data`, the test set that the training kept
+    (the same data set) or the `test` split, the `valid` split or all of it (another data set).
+
+    Raises:
+        LeakageError: The weights have seen some of them.
+        DataError: There are no pictures to score on.
+        BundleError: The weights cannot be used.
+    """
+    bundle = load_bundle(weights)
+    home = home_of(weights)
+    own = home / CONFIG_NAME
+    base = config_file or (own if own.is_file() else None)
+    config = load_config(overrides, file=base)
+    if threshold is None and config_file is not None and config.threshold != "auto":
+        threshold = float(config.threshold)
+    test = find_test_set(config, own)
+    folder = Path(save) if save is not None else _output(home, test)
+    say(f"{len(test.items)} pictures of {test.root} ({test.split}), never seen by the weights")
+    with progress_bar("pictures") as progress:
+        metrics = evaluate(
+            bundle, test.items, test.label_space, folder,
+            device=device, precision=precision, threshold=threshold, tta=tta,
+            radius=config.evaluation.radius, tau=float(config.evaluation.tau),
+            overlays=3 * config.evaluation.examples,
+            plot_format=config.evaluation.plot_format, plot_dpi=config.evaluation.dpi,
+            data_name=test.root.name, data_root=test.root, split=test.split,
+            problems=test.problems, same_data_set=test.same_data_set, progress=progress,
+        )  # fmt: skip
+    return Outcome(folder, metrics)
+
+
+def find_test_set(config: Config, trained_with: Path) -> TestSet:
+    """The pictures that `config` means to score on.
+
+    Args:
+        config: Settings in force.
+        trained_with: The `config.yaml` of the run, if there is one.
+
+    Raises:
+        DataError: There are none.
+    """
+    if config.data.root is None and config.data.test is None:
+        raise DataError(
+            "there is nothing to evaluate on: the weights do not lie in their run folder",
+            remedy="add data=FOLDER or data.test=FOLDER",
+        )
+    trained = load_config(file=trained_with) if trained_with.is_file() else None
+    same = trained is not None and _same_folder(trained.data.root, config.data.root)
+    if same and config.data.root is not None:
+        return _kept_by_training(config)
+    return _of_another(config)
+
+
+def _kept_by_training(config: Config) -> TestSet:
+    prepared = prepare(config.data, config.seed)
+    if not prepared.test:
+        raise DataError(
+            "the training kept no test pictures",
+            where=config.data.root,
+            remedy="add data.test=FOLDER with labelled pictures that were not trained on",
+        )
+    root = Path(config.data.test or str(config.data.root))
+    split = prepared.test[0].split or "held out"
+    return TestSet(prepared.test, prepared.label_space, root, split, prepared.problems,
+                   same_data_set=config.data.test is None)  # fmt: skip
+
+
+def _of_another(config: Config) -> TestSet:
+    root = config.data.test or config.data.root
+    chosen = config.data.test_format if config.data.test else config.data.format
+    manifest = load_manifest(config.data, root, chosen)
+    for split in ("test", "valid"):
+        if manifest.split(split):
+            return TestSet(manifest.split(split), manifest.label_space, manifest.root, split,
+                           manifest.problems, same_data_set=False)  # fmt: skip
+    return TestSet(list(manifest.items), manifest.label_space, manifest.root, "all of it",
+                   manifest.problems, same_data_set=False)  # fmt: skip
+
+
+def _same_folder(first: str | None, second: str | None) -> bool:
+    if first is None or second is None:
+        return False
+    return Path(first).expanduser().resolve() == Path(second).expanduser().resolve()
+
+
+def _output(home: Path, test: TestSet) -> Path:
+    """Beside the weights; another data set gets a folder of its own, so that none is lost."""
+    return home if test.same_data_set else home / f"evaluation-{_name(test.root)}"
+
+
+def _name(root: Path) -> str:
+    resolved = root.expanduser().resolve()
+    name = resolved.name if resolved.name not in ("train", "valid", "test") else (
+        f"{resolved.parent.name}-{resolved.name}"
+    )  # fmt: skip
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None or value != value else f"{value:.3f}"
