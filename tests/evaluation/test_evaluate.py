@@ -297,7 +297,7 @@ def test_report_is_complete_in_itself(evaluated: Evaluated) -> None:
     )
     for expected in (
         "of what it marks is crack", "95 %", "Model card", "Limits", "bce_dice", "15 min",
-        "tuned on validation (iou 0.610 there)", "None of the test images is among them",
+        "tuned on validation (IoU 0.610 there)", "None of the test images is among them",
         "faultline train data=cracks", "Strict on thin lines",
     ):  # fmt: skip
         assert expected in text

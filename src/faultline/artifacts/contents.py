@@ -58,6 +58,7 @@ class InputSpec:
         min_size: Smaller pictures are padded (by reflection) to at least this.
         tile: Side of the square tiles into which a large picture is cut.
         max_pixels: Pictures of more pixels than this are tiled, so that memory stays bounded.
+        resize: Longest side that pictures are resized to first, as in training; 0 keeps them.
     """
 
     size: int = 256
@@ -65,11 +66,13 @@ class InputSpec:
     min_size: int = 32
     tile: int = 512
     max_pixels: int = 2**21
+    resize: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value < 1:
-                raise ConfigError(f"input {name} is {value}, must be at least 1")
+            least = 0 if name == "resize" else 1
+            if value < least:
+                raise ConfigError(f"input {name} is {value}, must be at least {least}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

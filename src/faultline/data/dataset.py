@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from faultline.data.cropping import choose_window, cut, foreground_positions
 from faultline.data.images import read_image
 from faultline.data.manifest import Item
 from faultline.data.masks import load_mask, resize_mask
+from faultline.data.resize import resize_picture, resized_shape
 from faultline.errors import DataError
 from faultline.types import IGNORE_INDEX, LabelSpace
 
@@ -51,14 +51,8 @@ def load_arrays(item: Item, label_space: LabelSpace, resize: int = 0) -> Arrays:
         MaskError: The mask does not fit.
     """
     image, mask = read_image(item.path), load_mask(item, label_space)
-    longest = max(image.shape[:2])
-    if not resize or longest == resize:
-        return image, mask
-    factor = resize / longest
-    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    resized = np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
-    return resized, resize_mask(mask, (size[1], size[0]))
+    image = resize_picture(image, resize)
+    return image, resize_mask(mask, image.shape[:2]) if resize else mask
 
 
 class WholePictures(Dataset[Sample]):
@@ -174,10 +168,8 @@ def crops_to_cover(items: Sequence[Item], crop: int, resize: int = 0) -> int:
         raise DataError("there are no pictures to train on")
     if crop == 0:
         return 1
-    areas = [item.width * item.height for item in items]
-    if resize:
-        areas = [round(area * (resize / max(i.width, i.height)) ** 2)
-                 for area, i in zip(areas, items, strict=True)]  # fmt: skip
+    shapes = [resized_shape(item.height, item.width, resize) for item in items]
+    areas = [height * width for height, width in shapes]
     return int(min(64, max(1, -(-sum(areas) // (len(areas) * crop * crop)))))
 
 

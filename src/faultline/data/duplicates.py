@@ -7,10 +7,12 @@ and any rotation about the centre as augmentation makes it, cost nothing extra. 
 rotation fills with black, lie outside the disc. (Rotation as a shift in polar coordinates: Casasent
 and Psaltis 1976; here without the scale axis.)
 
-The similarity is the mean of the two normalised correlations at the best angle, the distance
-1 - similarity. Copies under flips, rotation, brightness, colour, noise, blur and JPEG measured
-below 0.09; the nearest unrelated pictures 0.14 (leaves), 0.18 (walls), 0.5 (roads). Two photographs
-of one place from different positions are not found.
+The fine disc is divided by its local contrast, so that texture counts as much as the one strong
+line that many pictures of cracks or leaves share. The similarity is the mean of the two normalised
+correlations at the best angle, the distance 1 - similarity. Measured on seven public sets: copies
+under flips, rotation, brightness, colour, noise, blur and JPEG lie below 0.12 (nineteen of
+twenty); the nearest unrelated pictures at 0.21 (sugar cane), 0.35 (walls), 0.6 (asphalt). Two
+photographs of one place from different positions are not found.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from faultline.data.images import ByteImage, open_header, read_file, read_image
 from faultline.data.manifest import Item
 from faultline.errors import ImageError
 
-MAX_DISTANCE = 0.10
+MAX_DISTANCE = 0.15
 """Distance up to which two pictures count as near duplicates, unless a caller says otherwise."""
 
 FloatArray = npt.NDArray[np.float32]
@@ -37,22 +39,33 @@ ComplexArray = npt.NDArray[np.complex64]
 
 _SIDE = 128  # pixels of the square that the disc is cut from
 _RADIUS = 0.46  # of the side; the edge of the square is left alone
-_NOISE = 0.3  # grey levels: a band weaker than this is noise, and resembles nothing
+_LONGEST = 3  # a picture longer than 3:1 is squeezed, since its centre would say too little
 _BLOCK_VALUES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """One ring pattern: band-pass between two blurs (pixels of 128), radii by angles."""
+    """One band of the disc.
+
+    Attributes:
+        blur: Sigma of the finer blur, in pixels of 128.
+        background: Sigma of the coarser blur, which is taken away.
+        radii: Rings that are sampled.
+        angles: Samples a ring.
+        contrast: Grey levels that count as plain in local contrast; 0 leaves contrast as it is.
+        noise: Mean strength below which the band is noise, and resembles nothing.
+    """
 
     blur: float
     background: float
     radii: int
     angles: int
+    contrast: float
+    noise: float
 
 
-_COARSE = _Band(blur=2.0, background=16.0, radii=12, angles=64)
-_FINE = _Band(blur=1.0, background=6.0, radii=24, angles=128)
+_COARSE = _Band(blur=2.0, background=16.0, radii=12, angles=64, contrast=0.0, noise=0.2)
+_FINE = _Band(blur=1.0, background=6.0, radii=24, angles=128, contrast=1.5, noise=0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +160,11 @@ def _spectra(path: Path) -> tuple[ComplexArray, ComplexArray] | None:
 
 
 def _grey_square(path: Path) -> FloatArray:
-    """Grey levels (128, 128) of the centre; a picture longer than 2:1 is squeezed instead."""
+    """Grey levels (128, 128) of the centre, or of all of a very long picture."""
     grey = _grey(path)
     height, width = grey.shape
     side = min(height, width)
-    if max(height, width) <= 2 * side:
+    if max(height, width) <= _LONGEST * side:
         top, left = (height - side) // 2, (width - side) // 2
         grey = grey[top : top + side, left : left + side]
     # float32: at 8 bits, rounding would be most of what is left of a faint texture
@@ -174,27 +187,39 @@ def _grey(path: Path) -> ByteImage:
 
 def _spectrum(grey: FloatArray, band: _Band) -> ComplexArray:
     """Angular spectrum of a band-passed disc, scaled so that the product with itself is 1/2."""
-    inside = _disc()
-    smooth = cv2.GaussianBlur(grey, (0, 0), band.blur)
+    rings, area = _rings(_band_passed(grey, band), band)
+    rings = (rings - (rings * area).sum()) * np.sqrt(area)
+    strength = np.linalg.norm(rings)
+    rings *= 0 if strength < band.noise else 1 / (np.sqrt(2) * strength)
+    return np.fft.rfft(rings, axis=1).astype(np.complex64)
+
+
+def _band_passed(grey: FloatArray, band: _Band) -> FloatArray:
+    """Difference of two blurs inside the disc, divided by its local contrast if asked."""
+    offset = np.arange(_SIDE) - (_SIDE - 1) / 2
+    disc = offset[:, None] ** 2 + offset[None] ** 2 < (_RADIUS * _SIDE) ** 2
+    inside = disc.astype(np.float32)
     # Normalised convolution: what lies outside the disc must not leak in through the blur.
     weight = cv2.GaussianBlur(inside, (0, 0), band.background) + 1e-3
-    background = cv2.GaussianBlur(smooth * inside, (0, 0), band.background) / weight
+    smooth = cv2.GaussianBlur(grey, (0, 0), band.blur)
+    detail = smooth - cv2.GaussianBlur(smooth * inside, (0, 0), band.background) / weight
+    detail *= inside
+    if band.contrast:
+        power = cv2.GaussianBlur(detail * detail, (0, 0), band.background) / weight
+        detail /= np.sqrt(power + band.contrast**2)
+    return np.asarray(detail, np.float32)
+
+
+def _rings(disc: FloatArray, band: _Band) -> tuple[FloatArray, FloatArray]:
+    """Samples (radii, angles) of a disc, and the share of its area that each ring stands for."""
     radii = np.linspace(0.06, _RADIUS - 0.02, band.radii)
     angles = np.arange(band.angles) * (2 * np.pi / band.angles)
     centre = (_SIDE - 1) / 2
     x = (centre + _SIDE * np.outer(radii, np.cos(angles))).astype(np.float32)
     y = (centre + _SIDE * np.outer(radii, np.sin(angles))).astype(np.float32)
-    rings = np.asarray(cv2.remap(smooth - background, x, y, cv2.INTER_LINEAR))
     area = radii[:, None] / (radii.sum() * band.angles)
-    rings = (rings - (rings * area).sum()) * np.sqrt(area)
-    rings /= np.sqrt(2) * (np.linalg.norm(rings) + _NOISE)
-    return np.fft.rfft(rings, axis=1).astype(np.complex64)
-
-
-def _disc() -> FloatArray:
-    offset = np.arange(_SIDE) - (_SIDE - 1) / 2
-    inside = offset[:, None] ** 2 + offset[None] ** 2 < (_RADIUS * _SIDE) ** 2
-    return inside.astype(np.float32)
+    rings = cv2.remap(disc, x, y, cv2.INTER_LINEAR)
+    return np.asarray(rings, np.float32), area.astype(np.float32)
 
 
 def _candidates(

@@ -22,7 +22,7 @@ IGNORED = (150, 150, 150)
 TITLES = ("Photograph", "Label", "Prediction", "Comparison")
 
 _GAP = 6
-_HEADER = 0.022
+_HEADER = 0.018
 """Height of the line of titles as a share of the panel's width: it is read on a page."""
 
 _MIN_SIDE = 240

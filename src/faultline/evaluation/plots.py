@@ -44,7 +44,7 @@ def precision_recall_figure(
     axes.plot(*operating, "o", color=RED, markersize=7, clip_on=False, zorder=5)
     _note(axes, f"threshold {threshold:.3f}", operating)
     _unit_square(axes)
-    axes.set_title(f"Average precision {average_precision:.3f}", loc="left", color=INK, fontsize=10)
+    _title(axes, f"Average precision {average_precision:.3f}")
     return figure
 
 
@@ -59,8 +59,8 @@ def threshold_figure(
         width = 2.0 if index < 2 else 1.3
         axes.plot(thresholds, values, style, color=colours[index % 4], linewidth=width, label=name)
     axes.axvline(threshold, color=RED, linewidth=1.4)
-    _note(axes, f"{threshold:.3f}, {origin}", (threshold, 0.04))
     _unit_square(axes)
+    _title(axes, f"Threshold {threshold:.3f}, {origin}", RED)
     axes.legend(loc="upper center", frameon=False, fontsize=8, labelcolor=INK, ncols=len(curves))
     axes.set_ylim(0, 1.12)
     return figure
@@ -74,7 +74,7 @@ def reliability_figure(
     Args:
         confidence: Mean predicted probability of each bin.
         observed: Share of pixels of each bin that are positive; NaN where a bin is empty.
-        counts: Pixels of each bin.
+        counts: Pixels of each bin; bins are equally wide.
         calibration_error: Expected calibration error, 0 to 1.
     """
     figure = _figure()
@@ -85,12 +85,11 @@ def reliability_figure(
     filled = np.asarray(counts) > 0
     top.plot(confidence[filled], observed[filled], "o-", color=BLUE, linewidth=2, markersize=4)
     _unit_square(top)
-    width = 0.9 / max(len(counts), 1)
-    bottom.bar(confidence[filled], np.asarray(counts)[filled], width=width, color=BLUE, alpha=0.55)
+    bins = len(counts)
+    centres = (np.arange(bins) + 0.5) / max(bins, 1)
+    bottom.bar(centres, counts, width=0.9 / max(bins, 1), color=BLUE, alpha=0.55)
     bottom.set_yscale("log")
-    top.set_title(
-        f"Expected calibration error {calibration_error:.3f}", loc="left", color=INK, fontsize=10
-    )
+    _title(top, f"Expected calibration error {calibration_error:.3f}")
     return figure
 
 
@@ -102,7 +101,7 @@ def scores_figure(scores: Sequence[float], *, name: str, bins: int = 20) -> Figu
     if values.size:
         middle = float(np.median(values))
         axes.axvline(middle, color=RED, linewidth=1.4)
-        _note(axes, f"median {middle:.2f}", (middle, axes.get_ylim()[1] * 0.96))
+        _title(axes, f"Median {middle:.2f}", RED)
     axes.set_xlim(0, 1)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
@@ -133,6 +132,10 @@ def _style(axes: Axes, x_label: str, y_label: str) -> None:
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color("#b8c1cc")
+
+
+def _title(axes: Axes, text: str, colour: str = INK) -> None:
+    axes.set_title(text, loc="left", color=colour, fontsize=10)
 
 
 def _unit_square(axes: Axes) -> None:

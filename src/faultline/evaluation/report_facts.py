@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from faultline.artifacts.bundle import Bundle
@@ -14,6 +15,12 @@ _ROLES = {
     "selection": "choosing epoch and threshold",
     "threshold": "choosing the threshold",
 }
+_COUNTED = {
+    "weights": "Images trained on",
+    "selection": "Images for epoch and threshold",
+    "threshold": "Images for the threshold",
+}
+_CRITERIA = {"iou": "IoU", "dice": "Dice"}
 
 
 def data_sentences(results: Results) -> list[str]:
@@ -41,7 +48,7 @@ def data_sentences(results: Results) -> list[str]:
     else:
         sentences.append(
             "The comparison is of exact content. Re-encoded or cropped copies under other names "
-            "would not be recognised here; `faultline doctor` looks for those."
+            "would not be recognised here; the command “faultline doctor” looks for those."
         )
     return sentences
 
@@ -70,12 +77,12 @@ def model_card(results: Results, bundle: Bundle, parameters: int) -> Facts:
         ("Parameters", f"{parameters:,}"),
         ("Intended use", f"Outlining {', '.join(results['classes'])} in photographs like those "
          "that it was trained on, for an expert to review."),
-        ("Trained", str(bundle.provenance.get("created", "not recorded"))),
+        ("Trained", _moment(bundle.provenance.get("created"))),
     ]  # fmt: skip
     if "seconds" in training:
         facts.append(("Training time", _duration(float(training["seconds"]))))
     facts += [
-        (f"Images for {_ROLES.get(part, part)}", f"{len(hashes):,}")
+        (_COUNTED.get(part, f"Images for {part}"), f"{len(hashes):,}")
         for part, hashes in bundle.seen.items()
     ]
     if training.get("loss"):
@@ -83,7 +90,8 @@ def model_card(results: Results, bundle: Bundle, parameters: int) -> Facts:
         facts.append(("Loss", str(loss.get("name", loss)) if isinstance(loss, dict) else str(loss)))
     origin = threshold["origin"]
     if threshold["status"] == "tuned" and threshold.get("score") is not None:
-        origin += f" ({threshold['criterion']} {threshold['score']:.3f} there)"
+        criterion = threshold["criterion"]
+        origin += f" ({_CRITERIA.get(criterion, criterion)} {threshold['score']:.3f} there)"
     facts += [
         ("Threshold", f"{threshold['value']:.3f}, {origin}"),
         ("Training crops", f"{bundle.input.size} px; images of any size can be given"),
@@ -91,6 +99,15 @@ def model_card(results: Results, bundle: Bundle, parameters: int) -> Facts:
          f"{results['provenance']['device']['name']}"),
     ]  # fmt: skip
     return facts
+
+
+def _moment(text: Any) -> str:
+    """An ISO time as people write it."""
+    try:
+        moment = datetime.fromisoformat(str(text)).astimezone(UTC)
+    except ValueError:
+        return "not recorded"
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _duration(seconds: float) -> str:

@@ -42,13 +42,14 @@ def draw_overlay(
     """
     if mask.shape[-2:] != image.shape[:2]:
         raise ContractError(f"mask {mask.shape} does not fit the picture {image.shape}")
-    canvas = image.copy()
+    canvas = np.array(image, order="C")
     thickness = max(1, round(max(image.shape[:2]) / _PIXELS_PER_OUTLINE))
     kernel = np.ones((2 * thickness + 1, 2 * thickness + 1), np.uint8)
     for layer, colour in _layers(mask, label_space):
         if cv2.countNonZero(layer):
             _fill(canvas, layer, colour, opacity)
-            canvas[(cv2.dilate(layer, kernel) > layer)] = colour
+            ring = np.asarray(cv2.dilate(layer, kernel) - layer, dtype=np.uint8)
+            _fill(canvas, ring, colour, opacity=1.0)
     return canvas
 
 
@@ -99,6 +100,7 @@ def _layers(mask: Pixels, label_space: LabelSpace) -> Iterator[tuple[Pixels, Col
 
 
 def _fill(canvas: Pixels, layer: Pixels, colour: Colour, opacity: float) -> None:
-    chosen = layer.view(np.bool_)
-    blend = canvas[chosen] * (1.0 - opacity) + np.asarray(colour) * opacity
-    canvas[chosen] = np.round(blend).astype(np.uint8)
+    # Flat indices: several times faster than a mask over two of three axes.
+    pixels, chosen = canvas.reshape(-1, 3), np.flatnonzero(layer)
+    blend = pixels[chosen] * (1.0 - opacity) + np.asarray(colour) * opacity
+    pixels[chosen] = np.round(blend).astype(np.uint8)

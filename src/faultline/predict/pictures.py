@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 
 from faultline.errors import OutputError
 
+
+def _filter(name: str) -> list[int]:
+    """Setting of one fixed PNG filter; OpenCV before 4.12 has none and uses SUB by itself."""
+    key, value = (getattr(cv2, f"IMWRITE_PNG_FILTER{end}", None) for end in ("", f"_{name}"))
+    return [] if key is None or value is None else [key, value]
+
+
 # Level 1 and one fixed filter take half the time of OpenCV's defaults; the file is as small.
-_PHOTO = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
+_PHOTO = [cv2.IMWRITE_PNG_COMPRESSION, 1, *_filter("SUB")]
 # A mask is long runs of one value: run lengths alone are both fastest and smallest.
-_MASK = [
-    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
-    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
-    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
-]
+_RUN_LENGTHS = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+_MASK = [cv2.IMWRITE_PNG_COMPRESSION, 1, *_RUN_LENGTHS, *_filter("NONE")]
 
 
 def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:

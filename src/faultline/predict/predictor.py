@@ -15,6 +15,7 @@ from faultline.artifacts.bundle import Bundle
 from faultline.artifacts.contents import Threshold
 from faultline.artifacts.device import resolve_device
 from faultline.artifacts.precision import resolve_precision
+from faultline.data.resize import resize_picture, resize_probability
 from faultline.errors import ConfigError, ContractError
 from faultline.predict.padding import pad_reflect, padded_size
 from faultline.predict.probability import Prediction, to_mask, to_probability
@@ -103,6 +104,12 @@ class Predictor:
         return to_mask(probability, self.bundle.label_space.kind, self.threshold.value)
 
     def _probabilities(self, images: Sequence[Pixels]) -> list[NDArray[np.float32]]:
+        """Probabilities (K, H, W) at the size of the pictures, whatever size they are taken at."""
+        height, width = images[0].shape[:2]
+        resized = [resize_picture(image, self.bundle.input.resize) for image in images]
+        return [resize_probability(p, height, width) for p in self._at_model_size(resized)]
+
+    def _at_model_size(self, images: Sequence[Pixels]) -> list[NDArray[np.float32]]:
         tile = self._tile_side(*images[0].shape[:2])
         if tile == 0:
             return list(self._forward(np.stack(images)))

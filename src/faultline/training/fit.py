@@ -219,7 +219,7 @@ class _Fitting:
             "model_settings": task.model_settings,
             "label_space": self.prepared.label_space,
             "normalisation": task.normalisation,
-            "input": InputSpec(size=self.config.data.crop or 256),
+            "input": InputSpec(size=self.config.data.crop or 256, resize=self.config.data.resize),
             "provenance": {**self.provenance, "training": training},
             "seen": self.seen,
             "groups": self.groups,

@@ -61,10 +61,8 @@ def training_loader(config: Config, prepared: Prepared) -> ResumableLoader:
 
 
 def validation_loader(config: Config, prepared: Prepared) -> DataLoader[Batch]:
-    """Whole validation pictures, one at a time, in order."""
-    dataset = WholePictures(
-        prepared.valid, prepared.label_space, _cache(config), config.data.resize
-    )
+    """Whole validation pictures at their own size, one at a time: the predictor resizes."""
+    dataset = WholePictures(prepared.valid, prepared.label_space, _cache(config))
     return DataLoader(
         dataset,  # type: ignore[arg-type]
         batch_size=1,

@@ -176,7 +176,7 @@ def check_widths(manifest: Manifest, scans: Scans, report: DoctorReport) -> None
         report.add(
             "warning",
             "labels-too-wide",
-            f"{counted(len(wide), 'label')} look painted: about {label:.0f} px wide over dark "
+            f"{counted(len(wide), 'label')} of {len(painted)} measured look painted: about {label:.0f} px wide over dark "
             f"lines of about {core:.0f} px. A model learns the painted width, and no model can "
             "score well on IoU with it; judge by F1 with a tolerance, or label again.",
             (scan.item.id for scan in wide),

@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 import faultline
 from faultline.evaluation.doctor.report import DoctorReport, Level, Table
 from faultline.evaluation.pages import render
-from faultline.evaluation.panels import Pixels, jpeg_uri
+from faultline.evaluation.panels import jpeg_uri
 from faultline.files import write_json, write_text
 from faultline.predict.pictures import write_picture
 
@@ -31,15 +31,12 @@ def print_report(report: DoctorReport, console: Console | None = None) -> None:
     console.print(f"{escape(report.title)}: [{style}]{escape(report.verdict)}[/]")
 
 
-def write_report(
-    report: DoctorReport, output_dir: str | Path, contact_sheet: Pixels | None = None
-) -> list[Path]:
-    """Write `doctor.json`, `doctor.html` and, if given, `duplicates.png`; returns their paths.
+def write_report(report: DoctorReport, output_dir: str | Path) -> list[Path]:
+    """Write `doctor.json`, `doctor.html` and, for duplicates, `duplicates.png`; return the paths.
 
     Args:
         report: What to write.
         output_dir: Made if absent.
-        contact_sheet: (H, W, 3) picture of the duplicate pairs.
 
     Raises:
         OutputError: The folder cannot be written.
@@ -47,16 +44,17 @@ def write_report(
     folder = Path(output_dir)
     paths = [folder / "doctor.json", folder / "doctor.html"]
     write_json(paths[0], report.to_dict())
-    write_text(paths[1], doctor_page(report, contact_sheet))
-    if contact_sheet is not None:
+    write_text(paths[1], doctor_page(report))
+    if report.contact_sheet is not None:
         paths.append(folder / "duplicates.png")
-        write_picture(paths[-1], contact_sheet)
+        write_picture(paths[-1], report.contact_sheet)
     return paths
 
 
-def doctor_page(report: DoctorReport, contact_sheet: Pixels | None = None) -> str:
+def doctor_page(report: DoctorReport) -> str:
     """`report` as one self-contained HTML page."""
     tone = "poor" if report.exit_code else ("fair" if report.count("warning") else "good")
+    sheet = report.contact_sheet
     grades = {"poor": "Do not train on this yet", "fair": "Usable", "good": "Ready"}
     return render(
         "doctor.html.j2",
@@ -66,7 +64,7 @@ def doctor_page(report: DoctorReport, contact_sheet: Pixels | None = None) -> st
         verdict=report.verdict[0].upper() + report.verdict[1:] + ".",
         findings=report.ordered(),
         tables=report.tables,
-        contact_sheet=None if contact_sheet is None else jpeg_uri(contact_sheet),
+        contact_sheet=None if sheet is None else jpeg_uri(sheet),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=faultline.__version__,
     )

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, median
 
-from faultline.evaluation.doctor.pairs import check_duplicates
-
 from faultline.data.manifest import Manifest
 from faultline.evaluation.doctor.checks import CHECKS, by_split
 from faultline.evaluation.doctor.console import write_report
+from faultline.evaluation.doctor.pairs import check_duplicates
 from faultline.evaluation.doctor.report import DoctorReport, Table
 from faultline.evaluation.doctor.scan import ItemScan, Progress, scan_items
 from faultline.evaluation.words import percent
@@ -44,7 +43,7 @@ def data_check(
     for check in CHECKS:
         check(manifest, scans, report)
     usable = [scan.item for scan in scans if not scan.error]
-    check_duplicates(usable, report, near=near_duplicates, workers=workers)
+    check_duplicates(usable, report, near=near_duplicates)
     for note in manifest.notes:
         report.add("info", "note", note)
     _describe(manifest, scans, report)

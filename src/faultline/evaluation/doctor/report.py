@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 Level = Literal["error", "warning", "info"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "info")
 
@@ -63,12 +66,14 @@ class DoctorReport:
         findings: In the order they were made; `ordered` sorts them.
         tables: Facts to print.
         facts: Numbers for scripts, written to `doctor.json`.
+        contact_sheet: (H, W, 3) picture of duplicate pairs, where there are any.
     """
 
     title: str
     findings: list[Finding] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    contact_sheet: NDArray[np.uint8] | None = None
 
     def add(self, level: Level, code: str, message: str, files: Iterable[str] = ()) -> None:
         """Record one finding."""
@@ -104,6 +109,7 @@ class DoctorReport:
             [*self.findings, *other.findings],
             [*self.tables, *other.tables],
             {**self.facts, **other.facts},
+            other.contact_sheet if self.contact_sheet is None else self.contact_sheet,
         )
 
     def to_dict(self) -> dict[str, Any]:
