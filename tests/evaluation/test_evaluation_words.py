@@ -61,6 +61,16 @@ def test_headline_of_nothing_found() -> None:
     assert found.tone == "poor"
 
 
+@pytest.mark.parametrize(
+    ("case", "text"),
+    [((40, 10, 10), "4.0 times as many"), ((10, 40, 10), "25 % as many"), ((10, 12, 10), None)],
+)
+def test_far_too_much_or_too_little_is_said(case: tuple[int, int, int], text: str | None) -> None:
+    said = [sentence for sentence in verdict(results(*case)).sentences if "as many" in sentence]
+    assert len(said) == (text is not None)
+    assert text is None or text in said[0]
+
+
 def test_few_images_are_said() -> None:
     few, many = results(20, 20, 20, images=5), results(20, 20, 20, images=40)
     assert any("indication" in sentence for sentence in verdict(few).sentences)

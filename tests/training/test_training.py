@@ -264,6 +264,22 @@ class TestSplits:
         assert prepared.valid
         assert len(prepared.train) + len(prepared.valid) + len(prepared.test) == 12
 
+    def test_near_copies_in_another_data_set_are_refused(self, line_data, tmp_path):
+        import cv2
+
+        folder = tmp_path / "other" / "test"
+        folder.mkdir(parents=True)
+        source = sorted((line_data / "train").glob("*.png"))[0]
+        cv2.imwrite(str(folder / "turned.png"), cv2.rotate(cv2.imread(str(source)), 0))
+        mask = np.zeros((128, 96), np.uint8)
+        mask[5:9] = 255
+        cv2.imwrite(str(folder / "turned_mask.png"), mask)
+        words = [f"data={line_data}", f"data.test={folder}"]
+        assert len(prepare(load_config(words).data, 0).test) == 1
+        words.append("data.group_by=near_duplicates")
+        with pytest.raises(LeakageError, match="turned"):
+            prepare(load_config(words).data, 0)
+
     def test_training_pictures_as_test_are_refused(self, line_data):
         words = [f"data={line_data}", f"data.test={line_data / 'train'}"]
         with pytest.raises(LeakageError, match=r"train"):

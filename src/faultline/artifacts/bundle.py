@@ -73,7 +73,8 @@ class Bundle:
             "model": {"name": self.model_name, "settings": self.model_settings},
             "label_space": self.label_space.to_dict(),
             "normalisation": self.normalisation.to_dict(),
-            "input": self.input.to_dict(),
+            # Defaults are left out: a field that a later version adds changes no answer.
+            "input": self.input.changed(),
         }
         digest = hashlib.sha256(_json(config).encode())
         for name in sorted(self.state):

@@ -78,6 +78,11 @@ class InputSpec:
         """Plain values, for JSON."""
         return asdict(self)
 
+    def changed(self) -> dict[str, Any]:
+        """The values that differ from their defaults."""
+        defaults = InputSpec().to_dict()
+        return {name: value for name, value in self.to_dict().items() if value != defaults[name]}
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> InputSpec:
         """Inverse of `to_dict`; fields that an older writer did not know keep their default."""

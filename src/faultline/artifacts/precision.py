@@ -32,6 +32,7 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 _MIN_SPEEDUP = 1.15  # below this, fp32 is as fast and more exact
 _ROUNDS = 3
+_SECOND_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,14 @@ def bf16_speedup() -> float:
                 loss = network(pictures).float().mean()
             loss.backward()
 
-        plain, half = _best_times([lambda: step(None), lambda: step(torch.bfloat16)])
-    return plain / half
+        found = 0.0
+        # A busy moment can hide the gain, hardly feign one: look again before giving it up.
+        for _ in range(1 + _SECOND_LOOKS):
+            plain, half = _best_times([lambda: step(None), lambda: step(torch.bfloat16)])
+            found = max(found, plain / half)
+            if found >= _MIN_SPEEDUP:
+                break
+    return found
 
 
 def _few_convolutions() -> nn.Module:

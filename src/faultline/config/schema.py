@@ -17,8 +17,11 @@ class DataConfig:
             comma-separated; `*` for all.
         test: Another data set to evaluate on; its pictures may not be in `root`'s training part.
         test_format: Importer name for `test`.
-        mask_rule: How mask files encode classes (`auto`, `binary01`, `binary0255`, `index`,
-            `rgb`, `palette`).
+        kind: Relation between classes: `auto`, `binary`, `multiclass` or `multilabel`.
+        classes: Class names of index masks, background first.
+        mask_rule: How mask files encode classes: `auto`, `binary01`, `binary0255`, `index`,
+            `rgb`, `palette`, or `threshold` (128 and above is foreground; never found out, since
+            soft edges may also be damage by JPEG).
         mask_colours: For `rgb` masks: class name -> [red, green, blue].
         validation: Where validation pictures come from: `split` (the shipped `valid`), `train` (a
             share of `train` by group), or `auto`: the shipped one if there is also a test set,
@@ -42,6 +45,8 @@ class DataConfig:
     positive: str = "crack"
     test: str | None = None
     test_format: str = "auto"
+    kind: str = "auto"
+    classes: list[str] = field(default_factory=list)
     mask_rule: str = "auto"
     mask_colours: dict[str, Any] = field(default_factory=dict)
     validation: str = "auto"

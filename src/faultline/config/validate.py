@@ -12,6 +12,7 @@ from faultline.registry import did_you_mean
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "data.validation": ("auto", "split", "train"),
+    "data.kind": ("auto", "binary", "multiclass", "multilabel"),
     "data.group_by": ("name", "near_duplicates"),
     "data.on_error": ("skip", "raise"),
     "data.cache": ("ram", "disk", "none"),

@@ -204,6 +204,20 @@ def open_header(
     return header, orientation
 
 
+def load_pixels(header: Image.Image) -> None:
+    """Decode an opened picture in place, without Pillow's warnings about odd TIFF tags.
+
+    Raises whatever Pillow does: OSError, SyntaxError, ValueError, EOFError, struct.error.
+    """
+    if header.format != "TIFF":
+        header.load()
+        return
+    # Warning filters are global, so one thread at a time may change them.
+    with _header_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header.load()
+
+
 def _orientation(header: Image.Image) -> int:
     # Pillow turns TIFF itself; PNG may hold EXIF behind the pixels, which a probe cannot see.
     if header.format == "TIFF" or (header.format == "PNG" and "exif" not in header.info):
@@ -250,7 +264,7 @@ def _decode_fast(data: bytes, header: Image.Image) -> ByteImage | None:
 
 def _decode_any(header: Image.Image, where: str | Path) -> ByteImage:
     try:
-        header.load()
+        load_pixels(header)
         if header.mode.startswith("I;16") or (header.mode == "I" and header.format == "PPM"):
             high = (np.asarray(header).astype(np.uint32) >> 8).astype(np.uint8)
             return np.repeat(high[:, :, None], 3, axis=2)

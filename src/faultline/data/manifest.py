@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from faultline.data.regions import rle_from_segmentation
 from faultline.errors import DataError
 from faultline.files import write_text
 from faultline.types import LabelSpace
@@ -164,7 +165,7 @@ class Manifest:
             )
             for number, row in rows:  # noqa: B007 - the message below names it
                 manifest.items.append(_item_of(row, base))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 f"line {number} is not what a manifest holds: {type(error).__name__}: {error}",
                 where=path,
@@ -257,10 +258,7 @@ def _item_row(item: Item, root: Path) -> dict[str, Any]:
 
 
 def _item_of(row: Any, root: Path) -> Item:
-    regions = tuple(
-        Region(int(index), {"size": [int(size[0]), int(size[1])], "counts": counts.encode("ascii")})
-        for index, size, counts in row["regions"]
-    )
+    width, height = int(row["size"][0]), int(row["size"][1])
     mask = row["mask"]
     positive = row.get("positive")
     return Item(
@@ -269,10 +267,20 @@ def _item_of(row: Any, root: Path) -> Item:
         split=None if row["split"] is None else str(row["split"]),
         group=str(row["group"]),
         sha256=str(row["sha256"]),
-        width=int(row["size"][0]),
-        height=int(row["size"][1]),
-        regions=regions,
+        width=width,
+        height=height,
+        regions=tuple(_region_of(region, height, width) for region in row["regions"]),
         mask_file=None if mask is None else MaskFile(root / mask[0], str(mask[1])),
         labelled=bool(row["labelled"]),
         positive=None if positive is None else bool(positive),
     )
+
+
+def _region_of(row: Any, height: int, width: int) -> Region:
+    index, size, counts = row
+    try:
+        # Decoding trusts its input, and this file may have been edited.
+        rle = rle_from_segmentation({"size": size, "counts": counts}, height, width)
+    except DataError as error:
+        raise ValueError(str(error)) from error
+    return Region(int(index), rle)

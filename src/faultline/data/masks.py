@@ -8,6 +8,7 @@ upside down, gives no such sign; its labels are taken as upright.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from faultline.data.images import (
     apply_orientation,
     check_end,
     inspect_image,
+    load_pixels,
     open_header,
     read_file,
 )
@@ -135,8 +137,8 @@ def _open_mask(path: Path) -> tuple[Image.Image, bool]:
     check_end(data, header, path)
     lossy = header.format in ("JPEG", "MPO")
     try:
-        header.load()
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        load_pixels(header)
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise MaskError(
             f"mask cannot be decoded: {error}", where=path, remedy="copy it again"
         ) from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from faultline.config.schema import DataConfig
+from faultline.data.duplicates import near_duplicate_groups
 from faultline.data.importers import import_dataset
 from faultline.data.manifest import Item, Manifest, Problem
 from faultline.data.masks import load_mask
@@ -55,6 +56,8 @@ def load_manifest(
         on_error=config.on_error,
         mask_colours=config.mask_colours or None,
         mask_rule=config.mask_rule,
+        kind=config.kind,
+        classes=config.classes,
         group_by=config.group_by,
     )
 
@@ -83,6 +86,8 @@ def prepare(config: DataConfig, seed: int) -> Prepared:
         other = load_manifest(config, config.test, config.test_format)
         problems += other.problems
         parts["test"] = _test_part(other)
+        if config.group_by == "near_duplicates":
+            _join_groups(parts)
     _choose_validation(parts, config, seed, notes)
     _check(parts, config)
     _check_foreground(parts, config, manifest.label_space, notes)
@@ -95,6 +100,16 @@ def prepare(config: DataConfig, seed: int) -> Prepared:
 def _test_part(manifest: Manifest) -> list[Item]:
     """The `test` split of a second data set, or all of it where it has none."""
     return manifest.split("test") or list(manifest.items)
+
+
+def _join_groups(parts: dict[str, list[Item]]) -> None:
+    """Give near-duplicates in two data sets one group, so that they are refused as overlap."""
+    own = [replace(i, id=f"own/{i.id}", group=f"own/{i.group}")
+           for name in ("train", "valid") for i in parts[name]]  # fmt: skip
+    other = [replace(i, id=f"test/{i.id}", group=f"test/{i.group}") for i in parts["test"]]
+    groups = near_duplicate_groups([*own, *other])
+    for name, prefix in (("train", "own"), ("valid", "own"), ("test", "test")):
+        parts[name] = [replace(i, group=groups[f"{prefix}/{i.id}"]) for i in parts[name]]
 
 
 def _choose_validation(

@@ -103,7 +103,7 @@ def draw_curves(scores: Scores, results: dict[str, Any]) -> Curves:
                 f"scores{suffix}",
                 f"Spread over images{of}",
                 "Images on the left are those that the model handles worst.",
-                plots.scores_figure([row["iou"] for row in scorer.rows()], name="IoU"),
+                plots.scores_figure([row["iou"] for row in scores.rows(name)], name="IoU"),
             ),
         ]
     return drawn

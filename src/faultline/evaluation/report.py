@@ -150,7 +150,7 @@ def _legend() -> list[tuple[str, str]]:
 
 def _pictures(drawings: Sequence[Drawing], scores: Scores) -> list[dict[str, Any]]:
     groups = []
-    radius = f"{next(iter(scores.scorers.values())).radius:g} px"
+    radius = f"{scores.radius:g} px"
     rows = {name: _rows_of(scores, name) for name in {drawing.id for drawing in drawings}}
     for rank in RANKS:
         chosen = [drawing for drawing in drawings if drawing.rank == rank]
@@ -169,7 +169,7 @@ def _pictures(drawings: Sequence[Drawing], scores: Scores) -> list[dict[str, Any
 
 
 def _rows_of(scores: Scores, name: str) -> list[Results]:
-    return [row for scorer in scores.scorers.values() for row in scorer.rows() if row["id"] == name]
+    return [row for each in scores.scorers for row in scores.rows(each) if row["id"] == name]
 
 
 def _caption(rows: Sequence[Results], radius: str) -> str:
@@ -197,7 +197,7 @@ def _clean_rows(scores: Scores, most: int = 20) -> list[dict[str, str]]:
     """Clean images on which something is marked, worst first; only where there is one class."""
     if len(scores.scorers) > 1:
         return []
-    rows = next(iter(scores.scorers.values())).rows()
+    rows = scores.rows(next(iter(scores.scorers)))
     wrong = [row for row in rows if row["clean"] and row["fp"] > 0]
     wrong.sort(key=lambda row: -row["predicted_share"])
     return [
@@ -210,10 +210,11 @@ def _image_table(scores: Scores) -> dict[str, Any]:
     several = len(scores.scorers) > 1
     rows = [
         [row["id"], *([name] if several else []), *_cells(row)]
-        for name, scorer in scores.scorers.items()
-        for row in scorer.rows()
+        for name in scores.scorers
+        for row in scores.rows(name)
     ]
-    radius = f"{next(iter(scores.scorers.values())).radius:g} px"
+    rows.sort(key=lambda row: row[0])
+    radius = f"{scores.radius:g} px"
     names = [name.format(radius) for _, name in _COLUMNS]
     columns = ["Image", *(["Class"] if several else []), *names]
     note = "A dash: not defined, as there is nothing to find and nothing marked."
@@ -221,7 +222,7 @@ def _image_table(scores: Scores) -> dict[str, Any]:
         note = f"The first {MOST_ROWS} of {len(rows):,} rows; per_image.csv has all. " + note
     return {
         "columns": [*columns, "Labelled", "Marked"],
-        "rows": sorted(rows[:MOST_ROWS], key=lambda row: row[0]),
+        "rows": rows[:MOST_ROWS],
         "note": note,
     }
 

@@ -92,6 +92,9 @@ def model_card(results: Results, bundle: Bundle, parameters: int) -> Facts:
     if threshold["status"] == "tuned" and threshold.get("score") is not None:
         criterion = threshold["criterion"]
         origin += f" ({_CRITERIA.get(criterion, criterion)} {threshold['score']:.3f} there)"
+    validation = _validation(bundle.metrics.get("validation"))
+    if validation:
+        facts.append(("On validation", validation))
     facts += [
         ("Threshold", f"{threshold['value']:.3f}, {origin}"),
         ("Training crops", f"{bundle.input.size} px; images of any size can be given"),
@@ -99,6 +102,17 @@ def model_card(results: Results, bundle: Bundle, parameters: int) -> Facts:
          f"{results['provenance']['device']['name']}"),
     ]  # fmt: skip
     return facts
+
+
+def _validation(scores: Any) -> str:
+    """Scores of the chosen epoch on the images that it was chosen on."""
+    if not isinstance(scores, dict):
+        return ""
+    known = [(name, scores.get(key)) for key, name in _CRITERIA.items()]
+    parts = [f"{name} {value:.3f}" for name, value in known if isinstance(value, float)]
+    if parts and "epoch" in scores:
+        parts.append(f"after epoch {scores['epoch']}")
+    return ", ".join(parts)
 
 
 def _moment(text: Any) -> str:

@@ -120,9 +120,7 @@ def leakage(bundle: Bundle, test: HeldOut) -> dict[str, Any]:
 
 def per_image_csv(scores: Scores) -> str:
     """One row an image and class; cells of metrics that are not defined are empty."""
-    rows = [
-        {"class": name, **row} for name, scorer in scores.scorers.items() for row in scorer.rows()
-    ]
+    rows = [{"class": name, **row} for name in scores.scorers for row in scores.rows(name)]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]) if rows else ["class"], lineterminator="\n")
     writer.writeheader()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +42,24 @@ class Scores:
     items: dict[str, Item] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     seconds: float = 0.0
+    _tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict, repr=False)
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """One row an image of class `name`, as `SegmentationScorer.rows` gives them, made once."""
+        if len(self._tables.get(name, ())) != len(self.scorers[name]):
+            self._tables[name] = self.scorers[name].rows()
+        return self._tables[name]
+
+    @property
+    def radius(self) -> float:
+        """Pixel tolerance that all classes were scored with."""
+        return next(iter(self.scorers.values())).radius
 
     def ranked(self, metric: str) -> list[tuple[str, float]]:
         """(id, score) from best to worst, the score being the mean over classes that define it."""
         found: dict[str, list[float]] = {}
-        for scorer in self.scorers.values():
-            for row in scorer.rows():
+        for scored in self.scorers:
+            for row in self.rows(scored):
                 if np.isfinite(row[metric]):
                     found.setdefault(row["id"], []).append(float(row[metric]))
         means = [(name, float(np.mean(values))) for name, values in found.items()]

@@ -9,6 +9,7 @@ from typing import Any
 Results = dict[str, Any]
 
 FEW_IMAGES = 30
+_FAR = 2.0
 _GRADES = (
     (0.90, "good", "Strong"),
     (0.75, "good", "Good, with review"),
@@ -105,6 +106,8 @@ def verdict(results: Results) -> Verdict:
     score = pooled["f1_tolerance"]["value"]
     names = " or ".join(results["classes"])
     images = counted(results["images"], "image")
+    # Only what was checked is claimed.
+    unseen = f"{images} that it had not seen" if results["leakage"]["checked"] else images
     if math.isnan(pooled["recall_tolerance"]["value"]):
         return Verdict(
             "fair",
@@ -118,10 +121,10 @@ def verdict(results: Results) -> Verdict:
     recall = percent(pooled["recall_tolerance"]["value"])
     precision = percent(pooled["precision_tolerance"]["value"])
     if score == 0:
-        headline = f"On {images} that it had not seen, the model finds no {names} at all."
+        headline = f"On {unseen}, the model finds no {names} at all."
     else:
         headline = (
-            f"On {images} that it had not seen, the model finds {recall} of the {names}, and "
+            f"On {unseen}, the model finds {recall} of the {names}, and "
             f"{precision} of what it marks is {names}, within {radius}."
         )
     return Verdict(tone, grade, headline, (_interval_sentence(results), *_caveats(results)))
@@ -141,8 +144,28 @@ def _interval_sentence(results: Results) -> str:
     return text + (f" ({interval(iou)})." if interval(iou) else ".")
 
 
+def _amount(results: Results) -> list[str]:
+    """Whether far more or far fewer pixels are marked than labelled: recall over precision."""
+    recall = results["pooled"]["recall"]["value"]
+    precision = results["pooled"]["precision"]["value"]
+    if math.isnan(recall) or math.isnan(precision) or not precision or not recall:
+        return []
+    ratio = recall / precision
+    if ratio >= _FAR:
+        return [
+            f"It marks {ratio:.1f} times as many pixels as are labelled: lines come out too wide, "
+            "or much is marked that is none."
+        ]
+    if ratio <= 1 / _FAR:
+        return [
+            f"It marks {percent(ratio)} as many pixels as are labelled: lines come out thin, or "
+            "are missed."
+        ]
+    return []
+
+
 def _caveats(results: Results) -> list[str]:
-    sentences = []
+    sentences = _amount(results) if len(results["classes"]) == 1 else []
     if results["images"] < FEW_IMAGES:
         sentences.append(
             f"With {counted(results['images'], 'image')} this is an indication rather than "

@@ -60,8 +60,10 @@ class _Reader:
     def read(self, source: CocoSource, file: CocoFile) -> None:
         """Add the pictures of one annotation file."""
         for name, reason in file.bad:
-            path = self._find(source, name) if name is not None else None
-            self.collector.problem(path or source.path, reason if path else f"{name}: {reason}")
+            path = None if name is None else self._find(source, name)
+            if name is not None and path is None:
+                reason = f"{name}: {reason}"
+            self.collector.problem(path or source.path, reason)
         paths = self._pictures(source, file)
         facts = self.collector.inspect(list(paths))
         for path, key in paths.items():

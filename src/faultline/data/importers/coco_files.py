@@ -41,7 +41,7 @@ class CocoSource:
         for candidate in dict.fromkeys((str(relative).lstrip("/"), relative.name)):
             for folder in self.folders:
                 path = Path(os.path.normpath(folder / candidate))
-                if not path.is_relative_to(os.path.normpath(root)):
+                if not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(root)):
                     outside = True
                 elif path.is_file():
                     return path

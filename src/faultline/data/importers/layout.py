@@ -39,22 +39,28 @@ class Unit:
 
 def subfolders(folder: Path) -> list[Path]:
     """Folders directly below, sorted by name, hidden ones left out."""
-    try:
-        below = [path for path in folder.iterdir() if path.is_dir()]
-    except OSError as error:
-        raise DataError(f"cannot be listed: {error.strerror or error}", where=folder) from error
-    return sorted(path for path in below if not path.name.startswith("."))
+    below = (path for path in _listed(folder) if not path.name.startswith("."))
+    return sorted(path for path in below if path.is_dir())
 
 
 def find_pictures(folder: Path, *, deep: bool = False) -> list[Path]:
     """Picture files in a folder (`deep`: also below it), sorted, hidden ones left out."""
     found: list[Path] = []
-    for path in folder.rglob("*") if deep else folder.iterdir():
+    for path in folder.rglob("*") if deep else _listed(folder):
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
             hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
             if not hidden:
                 found.append(path)
     return sorted(found)
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise DataError(
+            f"cannot be listed: {error.strerror or error}", where=folder, remedy="check permissions"
+        ) from error
 
 
 def split_folders(root: Path) -> list[tuple[str, Path]]:

@@ -47,8 +47,8 @@ def check_files(manifest: Manifest, scans: Scans, report: DoctorReport) -> None:
         report.add(
             "error",
             "unusable-files",
-            f"{counted(len(manifest.problems), 'file')} cannot be used and would be left out: "
-            f"{_some_reasons(problem.reason for problem in manifest.problems)}. "
+            f"Files that cannot be used and would be left out: {len(manifest.problems)} "
+            f"({_some_reasons(problem.reason for problem in manifest.problems)}). "
             "Repair or remove them.",
             (str(problem) for problem in manifest.problems),
         )
@@ -57,8 +57,8 @@ def check_files(manifest: Manifest, scans: Scans, report: DoctorReport) -> None:
         report.add(
             "error",
             "undecodable",
-            f"{counted(len(broken), 'item')} cannot be decoded in full: "
-            f"{_some_reasons(scan.error or '' for scan in broken)}. Repair or remove them.",
+            f"Items that cannot be decoded in full: {len(broken)} "
+            f"({_some_reasons(scan.error or '' for scan in broken)}). Repair or remove them.",
             (f"{scan.item.id}: {scan.error}" for scan in broken),
         )
     bare = [scan.item.id for scan in scans if not scan.item.labelled]
@@ -66,8 +66,7 @@ def check_files(manifest: Manifest, scans: Scans, report: DoctorReport) -> None:
         report.add(
             "warning",
             "unlabelled",
-            f"{counted(len(bare), 'picture')} carry no label; they are neither trained on nor "
-            "scored.",
+            f"Pictures without a label: {len(bare)}. They are neither trained on nor scored.",
             bare,
         )
 
@@ -79,8 +78,8 @@ def check_sizes(manifest: Manifest, scans: Scans, report: DoctorReport) -> None:
         report.add(
             "warning",
             "small-pictures",
-            f"{counted(len(small), 'picture')} have a side below {SMALL_SIDE} px, so that little "
-            "is left after the model has reduced them.",
+            f"Pictures with a side below {SMALL_SIDE} px: {len(small)}. Little is left of them "
+            "once a model has reduced them.",
             (f"{item.id} ({item.width}x{item.height})" for item in small),
         )
 
@@ -122,8 +121,8 @@ def _check_emptiness(split: str, labelled: Scans, report: DoctorReport) -> None:
         report.add(
             "warning" if share > EMPTY_SHARE else "info",
             "empty-labels",
-            f"{counted(len(empty), 'picture')} of {split} ({percent(share)}) have an empty label "
-            "and count as sound surface. If they were not looked at, leave them out.",
+            f"Empty labels in {split}: {len(empty)} ({percent(share)}). They count as sound "
+            "surface; if nobody looked at them, leave them out.",
             empty,
         )
 
@@ -142,11 +141,11 @@ def check_coverage(manifest: Manifest, scans: Scans, report: DoctorReport) -> No
             report.add(
                 "error" if inverted else "warning",
                 "mostly-positive",
-                f"{counted(len(full), 'label')} cover more than half of the picture"
+                f"Labels over more than half of the picture: {len(full)} of {labelled}. "
                 + (
-                    ": most do, which looks as if background and foreground were exchanged."
+                    "It looks as if background and foreground were exchanged."
                     if inverted
-                    else "; look at them."
+                    else "Look at them."
                 ),
                 full,
             )
@@ -155,7 +154,7 @@ def check_coverage(manifest: Manifest, scans: Scans, report: DoctorReport) -> No
         report.add(
             "warning",
             "mostly-ignored",
-            f"{counted(len(undecided), 'label')} leave more than half of the picture as ignored.",
+            f"Labels that ignore more than half of the picture: {len(undecided)}.",
             undecided,
         )
 
@@ -165,7 +164,10 @@ def check_widths(manifest: Manifest, scans: Scans, report: DoctorReport) -> None
     painted = [
         scan
         for scan in scans
-        if scan.shape and (scan.shape.width or 0) >= WIDE_LABEL and scan.shape.core_width
+        if scan.shape
+        and (scan.shape.width or 0) >= WIDE_LABEL
+        and scan.shape.core_width
+        and not _is_boxed(scan)
     ]
     wide = [scan for scan in painted if _core_share(scan) < CORE_SHARE]
     if wide and len(wide) >= max(2, len(painted) / 2):
@@ -176,8 +178,9 @@ def check_widths(manifest: Manifest, scans: Scans, report: DoctorReport) -> None
         report.add(
             "warning",
             "labels-too-wide",
-            f"{counted(len(wide), 'label')} of {len(painted)} measured look painted: about {label:.0f} px wide over dark "
-            f"lines of about {core:.0f} px. A model learns the painted width, and no model can "
+            f"Labels that look painted: {len(wide)} of {len(painted)} measured, about "
+            f"{label:.0f} px wide over dark lines of about {core:.0f} px. A model learns the "
+            "painted width, and one that finds the true width cannot "
             "score well on IoU with it; judge by F1 with a tolerance, or label again.",
             (scan.item.id for scan in wide),
         )
@@ -197,19 +200,15 @@ def check_widths(manifest: Manifest, scans: Scans, report: DoctorReport) -> None
 def check_boxes(manifest: Manifest, scans: Scans, report: DoctorReport) -> None:
     """Labels that are filled boxes."""
     with_parts = [scan for scan in scans if scan.shape and scan.shape.parts]
-    boxed = [
-        scan.item.id
-        for scan in with_parts
-        if scan.shape and scan.shape.boxes >= BOX_SHARE * scan.shape.parts
-    ]
+    boxed = [scan.item.id for scan in with_parts if _is_boxed(scan)]
     if boxed:
         most = len(boxed) > len(with_parts) / 2
         report.add(
             "warning" if most or len(boxed) >= 3 else "info",
             "box-labels",
-            f"{counted(len(boxed), 'label')} of {len(with_parts)} with areas are filled boxes: "
-            "they tell where something is, not its outline. A model trained on them paints "
-            "boxes, and IoU against them says little.",
+            f"Labels that are filled boxes: {len(boxed)} of {len(with_parts)} with areas. They "
+            "tell where something is, not its outline: a model trained on them paints boxes, and "
+            "IoU against them says little.",
             boxed,
         )
 
@@ -221,7 +220,7 @@ def check_frames(manifest: Manifest, scans: Scans, report: DoctorReport) -> None
         report.add(
             "info",
             "labels-touch-frame",
-            f"{counted(len(cut), 'label')} reach the edge of the picture: what they show goes on "
+            f"Labels that reach the edge of the picture: {len(cut)}. What they show goes on "
             "outside, so lengths measured on them are lower bounds.",
             cut,
         )
@@ -238,10 +237,10 @@ def check_groups(manifest: Manifest, scans: Scans, report: DoctorReport) -> None
         report.add(
             "error",
             "groups-cut",
-            f"{counted(len(cut), 'group')} of items that show the same thing lie in more than one "
-            f"split ({', '.join(sorted({name for parts in cut.values() for name in parts}))}): "
-            "scores there would be of pictures that the model has seen. Move each group to one "
-            "split, or let data.validation=train split by group.",
+            f"Groups of pictures that show the same thing, in more than one split: {len(cut)} "
+            f"({', '.join(sorted({name for parts in cut.values() for name in parts}))}). Scores "
+            "there would be of pictures that the model has seen. Move each group to one split, "
+            "or let data.validation=train split by group.",
             (
                 f"{group}: " + ", ".join(f"{name} {len(ids)}" for name, ids in parts.items())
                 for group, parts in sorted(cut.items())
@@ -256,8 +255,7 @@ def check_counts(manifest: Manifest, scans: Scans, report: DoctorReport) -> None
             report.add(
                 "info",
                 "few-pictures",
-                f"{split} has {counted(len(members), 'picture')}; scores on it carry wide "
-                "intervals.",
+                f"Few pictures in {split}: {len(members)}. Scores on it carry wide intervals.",
             )
 
 
@@ -266,6 +264,11 @@ CHECKS: tuple[Callable[[Manifest, Scans, DoctorReport], None], ...] = (
     check_sizes, check_frames, check_counts,
 )  # fmt: skip
 """In the order in which they are reported."""
+
+
+def _is_boxed(scan: ItemScan) -> bool:
+    shape = scan.shape
+    return shape is not None and shape.parts > 0 and shape.boxes >= BOX_SHARE * shape.parts
 
 
 def _core_share(scan: ItemScan) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -57,7 +56,7 @@ def _features(path: Path, mirrored: bool) -> Features:
     grey = cv2.equalizeHist(cv2.resize(grey, size, interpolation=method))
     if mirrored:
         grey = np.ascontiguousarray(grey[:, ::-1])
-    detector: Any = cv2.SIFT_create(nfeatures=_FEATURES, contrastThreshold=0.01)
+    detector = cv2.SIFT_create(nfeatures=_FEATURES, contrastThreshold=0.01)  # type: ignore[attr-defined]
     points, descriptors = detector.detectAndCompute(grey, None)
     if descriptors is None:
         return empty

@@ -55,7 +55,7 @@ def doctor_page(report: DoctorReport) -> str:
     """`report` as one self-contained HTML page."""
     tone = "poor" if report.exit_code else ("fair" if report.count("warning") else "good")
     sheet = report.contact_sheet
-    grades = {"poor": "Do not train on this yet", "fair": "Usable", "good": "Ready"}
+    grades = {"poor": "Do not train on this yet", "fair": "Read the warnings", "good": "Ready"}
     return render(
         "doctor.html.j2",
         title=report.title,

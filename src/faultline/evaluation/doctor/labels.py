@@ -22,6 +22,8 @@ BOX_FILL = 0.97
 BOX_SIDE = 8
 """Parts narrower than this, in pixels, are lines: a straight one fills its bounding box, too."""
 
+_DARKEST = 5.0  # percent
+
 
 @dataclass(frozen=True, slots=True)
 class LabelShape:
@@ -65,9 +67,10 @@ def dark_core_width(image: Pixels, positive: Flags, length: int) -> float | None
     """Width in pixels of the dark line that a label covers, or `None` where none stands out.
 
     Background brightness is read from a ring around the label, that of the line from the darkest
-    tenth of the label; pixels of the label below the middle of both count as line (full width at
-    half contrast). The line must be twice as far from the ring's median as the ring's own darkest
-    tenth is: otherwise the texture alone would be taken for a line.
+    twentieth of the label (a tenth would miss a line 1 px wide under a label of 10); pixels of
+    the label below the middle of both count as line (full width at half contrast). The line must
+    be twice as far from the ring's median as the ring's own darkest twentieth is: otherwise the
+    texture alone would be taken for a line.
 
     Args:
         image: (H, W, 3) RGB.
@@ -83,8 +86,8 @@ def dark_core_width(image: Pixels, positive: Flags, length: int) -> float | None
     if ring.size < 50 or inside.size < 50 or length < 10:
         return None
     background = float(np.median(ring))
-    texture = background - float(np.percentile(ring, 10))
-    line = float(np.percentile(inside, 10))
+    texture = background - float(np.percentile(ring, _DARKEST))
+    line = float(np.percentile(inside, _DARKEST))
     if background - line < 2 * max(texture, 4.0):
         return None
     return float(np.sum(inside < (background + line) / 2)) / length

@@ -48,20 +48,20 @@ _SCORED = "a model would be scored on pictures that it was trained on"
 _REGROUP = "set data.group_by=near_duplicates, so that they stay together"
 FINDINGS = (
     _Row(True, True, True, "error", "duplicates-across-splits",
-         f"{{pairs}} across {{splits}} are the same file: {_SCORED}. Delete one of each."),
+         f"{{pairs}} of equal files across {{splits}}: {_SCORED}. Delete one of each."),
     _Row(True, False, True, "error", "near-duplicates-across-splits",
-         f"{{pairs}} across {{splits}} are copies, turned, mirrored or altered: {_SCORED}. Move "
+         f"{{pairs}} of copies, turned, mirrored or altered, across {{splits}}: {_SCORED}. Move "
          f"each pair to one split; or use data.validation=train and {_REGROUP}."),
     _Row(True, False, False, "warning", "possible-duplicates-across-splits",
-         "{pairs} across {splits} look alike and may be copies. Look at the contact sheet."),
+         "{pairs} of look-alikes across {splits}, perhaps copies. Look at the contact sheet."),
     _Row(False, True, True, "warning", "duplicates-within-split",
-         "{pairs} within {splits} are the same file without being of one group: they weigh "
-         f"double. Delete one of each; or {_REGROUP}."),
+         "{pairs} of equal files within {splits} that are not of one group: they weigh double. "
+         f"Delete one of each; or {_REGROUP}."),
     _Row(False, False, True, "warning", "near-duplicates-within-split",
-         "{pairs} within {splits} are copies without being of one group, and would part when "
+         "{pairs} of copies within {splits} that are not of one group, and would part when "
          f"validation pictures are taken from there: {_REGROUP}."),
     _Row(False, False, False, "info", "possible-duplicates-within-split",
-         "{pairs} within {splits} look alike and may be copies. Look at the contact sheet."),
+         "{pairs} of look-alikes within {splits}, perhaps copies. Look at the contact sheet."),
 )  # fmt: skip
 """In the order in which they are reported."""
 
@@ -85,7 +85,9 @@ class Judged:
         return f"{self.pair.a.id} = {self.pair.b.id}{distance}"
 
 
-def check_duplicates(items: Sequence[Item], report: DoctorReport, *, near: bool = True) -> None:
+def check_duplicates(
+    items: Sequence[Item], report: DoctorReport, *, near: bool = True, within: bool = True
+) -> None:
     """Look for copies; those across splits are errors, as a score there would be of seen pictures.
 
     Copies within a split weigh double in training, and part when a validation share is taken
@@ -95,8 +97,11 @@ def check_duplicates(items: Sequence[Item], report: DoctorReport, *, near: bool 
         items: Items whose pictures can be decoded.
         report: Findings, facts and the contact sheet are added to it.
         near: Also look for pictures that only look alike, not just for equal files.
+        within: Also report pairs within a split.
     """
     pairs = find_duplicates(items, MAX_DISTANCE if near else 0.0)
+    if not within:
+        pairs = [pair for pair in pairs if pair.a.split != pair.b.split]
     judged = _judge(pairs)
     for row in FINDINGS:
         found = [
@@ -122,7 +127,7 @@ def check_duplicates(items: Sequence[Item], report: DoctorReport, *, near: bool 
 
 def _judge(pairs: Sequence[DuplicatePair]) -> list[Judged]:
     """Pairs that matter, the worst first: across splits, then certain, then near."""
-    judged = []
+    judged: list[Judged] = []
     for pair in pairs:
         crosses = pair.a.split != pair.b.split and None not in (pair.a.split, pair.b.split)
         # Within a split, copies that are known to belong together do no harm.
@@ -162,8 +167,8 @@ def _check_labels(pairs: Sequence[DuplicatePair], report: DoctorReport) -> None:
         report.add(
             "error",
             "labels-contradict",
-            f"{counted(len(differing), 'pair')} of equal pictures carry different labels: at "
-            "least one of each is wrong.",
+            f"{counted(len(differing), 'pair')} of equal pictures with different labels: at least "
+            "one of each is wrong.",
             (f"{pair.a.id} = {pair.b.id}" for pair in differing),
         )
 

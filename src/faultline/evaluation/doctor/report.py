@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -102,16 +102,6 @@ class DoctorReport:
             return f"usable; {_many(warnings, 'warning')} to look at"
         return "all checks passed"
 
-    def merged(self, other: DoctorReport) -> DoctorReport:
-        """This report followed by `other`, as one."""
-        return DoctorReport(
-            self.title,
-            [*self.findings, *other.findings],
-            [*self.tables, *other.tables],
-            {**self.facts, **other.facts},
-            other.contact_sheet if self.contact_sheet is None else self.contact_sheet,
-        )
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {
@@ -122,6 +112,23 @@ class DoctorReport:
             "tables": [table.to_dict() for table in self.tables],
             "facts": self.facts,
         }
+
+
+def combine(reports: Sequence[DoctorReport]) -> DoctorReport:
+    """All reports as one, under the title of the first; findings and facts say whose they are."""
+    combined = DoctorReport(reports[0].title)
+    for report in reports:
+        for finding in report.findings:
+            told = finding.message
+            message = told if report is reports[0] else f"{report.title}: {told}"
+            combined.add(finding.level, finding.code, message, finding.files)
+        for table in report.tables:
+            title = table.title if report is reports[0] else f"{report.title}: {table.title}"
+            combined.tables.append(replace(table, title=title))
+        combined.facts[report.title] = report.facts
+        if combined.contact_sheet is None:
+            combined.contact_sheet = report.contact_sheet
+    return combined
 
 
 def _many(count: int, noun: str) -> str:
