@@ -1,6 +1,6 @@
 """How long `import faultline` and `faultline --help` take, best and median of several starts.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations

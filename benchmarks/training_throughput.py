@@ -24,6 +24,7 @@ from faultline.data.dataset import load_arrays
 from faultline.data.prepare import prepare
 from faultline.losses import create_loss
 from faultline.models import create_model
+from faultline.training.allocator import keep_freed_memory
 from faultline.training.loaders import training_loader
 from faultline.training.segmentation_task import SegmentationTask
 
@@ -118,6 +119,7 @@ def main():
         plain = plain_loop(
             create_model(name), prepared, config.data.batch_size, config.data.crop, arguments.steps
         )
+        keep_freed_memory()  # as `train` does; the plain loop runs before
         ours = faultline_loop(config, prepared, precision, arguments.steps)
         loader = loader_alone(config, prepared)
         rows.append(

@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 
 from faultline.artifacts.contents import InputSpec
 from faultline.artifacts.curves import plot_curves
+from faultline.artifacts.device import resolve_device
 from faultline.artifacts.precision import Resolved, resolve_precision
 from faultline.artifacts.provenance import collect
 from faultline.artifacts.run import RunFolder, resolve_run
@@ -26,6 +27,7 @@ from faultline.errors import ConfigError, TrainingError
 from faultline.files import write_json
 from faultline.models import count_parameters
 from faultline.seeding import seed_everything
+from faultline.training.allocator import keep_freed_memory
 from faultline.training.average import AveragedWeights
 from faultline.training.guard import ForegroundGuard
 from faultline.training.history import History
@@ -76,6 +78,8 @@ def train(config: Config, *, say: Say = print, resume: str | Path | None = None)
     say(f"precision {precision.precision}: {precision.reason}")
     # Stored as resolved, so that a resumed or repeated run computes in the same format.
     config.trainer.precision = precision.precision
+    if resolve_device(device).type == "cpu":
+        keep_freed_memory()
     task = SegmentationTask(
         config.model, config.loss, prepared.label_space, config.optimizer, config.scheduler
     )
