@@ -29,6 +29,8 @@ def run_one(overrides, model, seed, minutes, out):
         return json.loads(done.read_text())
     words = [*overrides, f"seed={seed}", f"trainer.max_time={minutes}m", f"output_dir={out}/runs"]
     result = train(load_config(words, model=model), say=print)
+    if result.interrupted:
+        raise SystemExit(130)
     scores = evaluate_weights(result.run.path, (), say=print).metrics
     row = {
         "model": model, "seed": seed, "parameters": result.results["parameters"],

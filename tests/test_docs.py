@@ -14,7 +14,6 @@ from omegaconf import OmegaConf
 
 from faultline.cli import app
 from faultline.config import Config, load_config
-from faultline.config.compose import GROUPS, _group_names
 from faultline.config.flat import FLAT_KEYS
 from faultline.data.importers import IMPORTERS
 from faultline.data.transforms import AUGMENTATIONS
@@ -24,6 +23,7 @@ from faultline.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+DATA_CONFIGS = {path.stem for path in ROOT.glob("src/faultline/config/conf/data/*.yaml")}
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -113,6 +113,12 @@ def test_commands_and_their_settings_are_accepted(page, words):
             assert set(section) - {"name"} <= set(registry.get(section["name"]).settings())
 
 
+@pytest.mark.parametrize("words", [["train", "--modle", "x"], ["infer", "--weights", "x"]])
+def test_a_wrong_command_line_is_found(words):
+    with pytest.raises(Exception, match=r"No such option|Missing"):
+        parsed(words)
+
+
 REGISTRIES = (
     (MODELS, "faultline.models"),
     (LOSSES, "faultline.losses"),
@@ -129,8 +135,7 @@ def composed(overrides, model):
 def with_folder(word):
     """Folders in examples do not exist: put one that does in their place."""
     key, _, value = word.partition("=")
-    is_folder = key in ("data", "data.root", "data.test") and value != "null"
-    if not is_folder or (key in GROUPS and value in _group_names(key)):
+    if key not in ("data", "data.root", "data.test") or value in {"null", *DATA_CONFIGS}:
         return word
     return f"{key}={DOCS}"
 

@@ -37,6 +37,9 @@ Weights = Annotated[
 Threshold = Annotated[
     float | None, typer.Option("--threshold", help="Use this threshold; recorded as set by hand.")
 ]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="Model name; with weights, what they must hold.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -78,7 +81,7 @@ def _options(
 def train(
     overrides: Overrides = None,
     config: ConfigFile = None,
-    model: Annotated[str | None, typer.Option("--model", help="Model name.")] = None,
+    model: ModelName = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with this interrupted run folder.")
     ] = None,
@@ -115,6 +118,7 @@ def evaluate(
     weights: Weights,
     overrides: Overrides = None,
     config: ConfigFile = None,
+    model: ModelName = None,
     threshold: Threshold = None,
     save: Annotated[Path | None, typer.Option("--save", help="Output folder.")] = None,
     tta: Annotated[bool, typer.Option("--tta", help="Average over mirrored copies.")] = False,
@@ -133,7 +137,7 @@ def evaluate(
 
     outcome = evaluate_weights(
         weights, overrides or (), config_file=config, threshold=threshold, save=save, tta=tta,
-        device=device, precision=precision, say=_say,
+        device=device, precision=precision, model=model, say=_say,
     )  # fmt: skip
     for line in outcome.summary():
         _say(line)
@@ -146,6 +150,8 @@ def infer(
         list[str], typer.Option("--input", help="Picture, folder or glob; may be repeated.")
     ],
     save: Annotated[Path, typer.Option("--save", help="Output folder.")] = Path("outputs/infer"),
+    config: ConfigFile = None,
+    model: ModelName = None,
     threshold: Threshold = None,
     overlays: Annotated[bool, typer.Option(help="Write overlays too.")] = True,
     tta: Annotated[bool, typer.Option("--tta", help="Average over mirrored copies.")] = False,
@@ -171,10 +177,15 @@ def infer(
     from faultline.predict.command import infer_weights
     from faultline.predict.options import InferOptions
 
+    if threshold is None and config is not None:
+        from faultline.config import load_config
+
+        asked = load_config(file=config).threshold
+        threshold = None if asked == "auto" else float(asked)
     options = InferOptions(overlays=overlays, skip_existing=skip_existing, mm_per_px=mm_per_px)
     summary = infer_weights(
         weights, inputs, save, options, threshold=threshold, tta=tta, device=device,
-        precision=precision, say=_say,
+        precision=precision, model=model, say=_say,
     )  # fmt: skip
     if summary.failed:
         raise typer.Exit(1)

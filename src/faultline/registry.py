@@ -137,7 +137,14 @@ class Registry(Generic[T]):
             return
         self._plugins_loaded = True
         for point in metadata.entry_points(group=self._group):
-            loaded = point.load()
+            try:
+                loaded = point.load()
+            except Exception as error:  # whatever the plugin's own code raises
+                raise ConfigError(
+                    f"plugin {point.value!r} cannot be loaded: {type(error).__name__}: {error}",
+                    where=f"entry point {self._group}",
+                    remedy="repair or uninstall the package that brings it",
+                ) from error
             # A plugin may register by decorator on import, or offer a bare builder.
             if point.name not in self._entries and callable(loaded):
                 self.register(point.name)(loaded)

@@ -56,6 +56,35 @@ class TestTheWholeWay:
         assert metrics["threshold"]["value"] == 0.9
         assert metrics["threshold"]["origin"] == "set by hand"
 
+    def test_a_threshold_as_a_word_or_in_a_file_is_used_too(self, trained, tmp_path):
+        flat = tmp_path / "flat.yaml"
+        flat.write_text("THRESHOLD: 0.8\n")
+        for name, words in (("word", ["threshold=0.8"]), ("file", ["--config", flat])):
+            folder = tmp_path / name
+            assert run("evaluate", "--weights", trained, "--save", folder, *words) == 0
+            metrics = json.loads((folder / "metrics_test.json").read_text())
+            assert metrics["threshold"]["value"] == 0.8
+
+    def test_weights_of_another_model_are_refused(self, trained, tmp_path, capsys):
+        assert run("evaluate", "--weights", trained, "--model", "unet_mini") == 1
+        words = ("--input", tmp_path, "--save", tmp_path / "out", "--model", "scratch_ed")
+        assert run("infer", "--weights", trained, *words) == 1
+        error = capsys.readouterr().err
+        assert "holds weights of 'scratch_ed_plus', not of 'unet_mini'" in error
+        assert "not of 'scratch_ed'" in error
+
+    def test_the_trainings_own_test_set_does_not_go_with_other_data(
+        self, line_data, tmp_path, coco_writer
+    ):
+        words = [f"data={line_data / 'train'}", f"data.test={line_data / 'test'}"]
+        settings = [*TRAIN[:-2], "trainer.max_epochs=1"]
+        assert run("train", *words, f"output_dir={tmp_path}", *settings) == 0
+        run_folder = tmp_path / "scratch_ed_plus" / "latest"
+        coco_writer(tmp_path / "other" / "test", 3, seed=78)
+        assert run("evaluate", "--weights", run_folder, f"data={tmp_path / 'other'}") == 0
+        written = run_folder / "evaluation-other" / "metrics_test.json"
+        assert json.loads(written.read_text())["images"] == 3
+
     def test_another_data_set_is_written_to_a_folder_of_its_own(
         self, trained, tmp_path, coco_writer
     ):

@@ -135,6 +135,32 @@ def test_old_spellings_are_understood():
     assert config.trainer.early_stopping_patience == 15
 
 
+def test_a_colour_table_survives_the_round_trip(tmp_path):
+    config = load_config(["data.mask_colours={leaf: [0, 176, 0], lesion: [255, 0, 0]}"])
+    assert config.data.mask_colours == {"leaf": [0, 176, 0], "lesion": [255, 0, 0]}
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(config))
+    assert load_config(file=path) == config
+
+
+def test_later_files_win(tmp_path):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("seed: 1\noptimizer: {lr: 0.5}\n")
+    second.write_text("SEED: 2\n")
+    config = load_config(["trainer.ema=0.5"], file=[first, second])
+    assert (config.seed, config.optimizer.lr, config.trainer.ema) == (2, 0.5, 0.5)
+
+
+def test_the_loss_type_of_a_file_is_its_name(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("loss: {type: focal_loss, gamma: 2.0}\n")
+    assert load_config(file=path).loss == {"name": "focal_loss", "gamma": 2.0}
+
+
+def test_several_positive_classes_need_no_quotes():
+    assert load_config(["data.positive=crack,hole"]).data.positive == "crack,hole"
+
+
 def test_augmentations_can_be_changed_one_by_one():
     config = load_config(["~augment.blur", "augment.flip.p=0.2"])
     assert "blur" not in config.augment
@@ -157,7 +183,15 @@ def test_a_missing_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("15m", 900), ("1h30m", 5400), ("90s", 90), ("45", 45), ("00:01:00:30", 3630), ("2d", 172800)],
+    [
+        ("15m", 900),
+        ("1h30m", 5400),
+        ("90s", 90),
+        ("45", 45),
+        ("1.5m", 90),
+        ("00:01:00:30", 3630),
+        ("2d", 172800),
+    ],
 )
 def test_durations(text, seconds):
     assert duration(text).total_seconds() == seconds

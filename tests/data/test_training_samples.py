@@ -1,5 +1,7 @@
 """Crops, augmentation, cache, collation and order of training samples."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -106,6 +108,16 @@ class TestCaches:
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
         assert cache.counts.hits > 0
         assert cache.counts.misses > 3
+
+    def test_disk_cache_tells_data_sets_with_the_same_names_apart(self, items, tmp_path):
+        cache = DiskCache(tmp_path / "cache")
+        first = crops(items, cache)[(0, 0)]
+        other = [dataclasses.replace(item, sha256=f"other-{item.id}") for item in items[::-1]]
+        renamed = [dataclasses.replace(item, id=f"{n}") for n, item in enumerate(other)]
+        second = crops(renamed, cache)[(0, 0)]
+        assert not torch.equal(first.image, second.image)
+        whole = WholePictures(items, SPACE, cache)[0]
+        assert whole.image.shape == (3, 80, 120)
 
     def test_disk_cache_returns_what_was_decoded(self, items, tmp_path):
         plain = crops(items, NoCache())

@@ -229,6 +229,71 @@ def test_the_zero_iou_failure_is_announced_with_its_cause(line_data, tmp_path):
     assert "threshold" in text
 
 
+def test_the_diagnosis_shows_labels_and_mask_values(tmp_path):
+    import cv2
+
+    for split, count in (("train", 4), ("valid", 2), ("test", 1)):
+        for number in range(count):
+            folder = tmp_path / "data" / split
+            (folder / "images").mkdir(parents=True, exist_ok=True)
+            (folder / "masks").mkdir(exist_ok=True)
+            rng = np.random.default_rng([count, number])
+            picture = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+            mask = np.zeros((64, 64), np.uint8)
+            mask[number + 3] = 255
+            cv2.imwrite(str(folder / "images" / f"{split}{number}.png"), picture)
+            cv2.imwrite(str(folder / "masks" / f"{split}{number}.png"), mask)
+    lines = []
+    words = ("loss=bce", "threshold=0.9", "optimizer.lr=1e-6", "trainer.max_epochs=3")
+    train(settings(tmp_path / "data", tmp_path / "runs", *words), say=lines.append)
+    text = "\n".join(lines)
+    assert "0, 255" in text
+    assert "1.6 % in training" in text or "1.56 % in training" in text  # one row of 64
+
+
+def test_classes_that_exclude_each_other_train_too(tmp_path):
+    """Three classes by a colour table; the settings are read back from the run's own file."""
+    import cv2
+
+    colours = {"leaf": [0, 176, 0], "lesion": [255, 0, 0]}
+    for split, count in (("train", 4), ("valid", 2), ("test", 2)):
+        folder = tmp_path / "data" / split
+        (folder / "images").mkdir(parents=True)
+        (folder / "masks").mkdir()
+        for number in range(count):
+            rng = np.random.default_rng([len(split), ord(split[-1]), number])
+            mask = np.zeros((64, 64, 3), np.uint8)
+            mask[10:50, 10:50] = colours["leaf"]
+            mask[20:30, 15 + number : 30] = colours["lesion"]
+            picture = np.clip(mask + rng.normal(60, 20, mask.shape), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / "images" / f"{split}{number}.png"), picture[..., ::-1])
+            cv2.imwrite(str(folder / "masks" / f"{split}{number}_mask.png"), mask[..., ::-1])
+    words = [f"data.mask_colours={{leaf:{colours['leaf']},lesion:{colours['lesion']}}}"]
+    words += ["data.kind=multiclass", "trainer.max_epochs=3"]
+    result = train(settings(tmp_path / "data", tmp_path / "runs", *words), say=silent)
+    assert result.results["best"]["iou"] > 0
+    assert from_yaml(result.run.config).data.mask_colours == colours
+    from faultline.evaluation.command import evaluate_weights
+
+    metrics = evaluate_weights(result.run.path, say=silent).metrics
+    assert {"leaf", "lesion"} <= set(metrics["classes"])
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(line_data, tmp_path):
+    words = [f"data={line_data}", f"output_dir={tmp_path}", *SMALL, "trainer.max_epochs=3"]
+    words += ["trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=2"]
+    command = [sys.executable, "-m", "faultline", "train", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = list((tmp_path / "scratch_ed_plus").glob("2*"))
+    assert len(runs) == 1
+    results = json.loads((runs[0] / "results.json").read_text())
+    assert results["status"] == "finished"
+    assert results["steps"] == 9
+    assert load_bundle(runs[0]).threshold.status == "tuned"
+
+
 def test_the_guard_can_stop_the_training(line_data, tmp_path):
     words = ("loss=bce", "threshold=0.9", "optimizer.lr=1e-5", "trainer.guard_action=stop")
     with pytest.raises(TrainingError, match="finds no foreground"):

@@ -20,7 +20,7 @@ from faultline.artifacts.filetype import FileType, file_type
 from faultline.artifacts.run import resolve_weights
 from faultline.errors import BundleError, ConfigError
 from faultline.files import write_bytes
-from faultline.models import create_model
+from faultline.models import MODELS, create_model
 from faultline.types import LabelSpace
 
 FORMAT = "faultline-bundle"
@@ -118,6 +118,24 @@ class Bundle:
                 remedy="the file holds weights of another model or other settings: "
                 "give the bundle that this model was saved in",
             )
+
+
+def check_model(bundle: Bundle, expected: str | None) -> None:
+    """Make sure that the bundle holds the model that the user named; None names none.
+
+    Raises:
+        UnknownNameError: There is no such model.
+        BundleError: It holds another one.
+    """
+    if expected is None:
+        return
+    name = MODELS.get(expected).name
+    if bundle.model_name != name:
+        raise BundleError(
+            f"holds weights of {bundle.model_name!r}, not of {name!r}",
+            where=bundle.source,
+            remedy=f"leave out --model, or give weights of {name}",
+        )
 
 
 def save_bundle(path: str | Path, bundle: Bundle) -> Path:

@@ -36,14 +36,18 @@ _ALIASES = {
 
 
 def load_config(
-    overrides: Sequence[str] = (), *, file: str | Path | None = None, model: str | None = None
+    overrides: Sequence[str] = (),
+    *,
+    file: str | Path | Sequence[str | Path] | None = None,
+    model: str | None = None,
 ) -> Config:
     """Compose a run's configuration: package defaults < file < `key=value` words < `model`.
 
     Args:
         overrides: Words of Hydra's override grammar. `data=` also takes a folder, and `model=`,
             `loss=`, `optimizer=`, `scheduler=` a registered name.
-        file: YAML with this package's nested keys or the document's flat upper-case ones.
+        file: YAML with this package's nested keys or the document's flat upper-case ones; of
+            several, later ones win.
         model: Model name, as given by `--model`.
 
     Raises:
@@ -53,8 +57,8 @@ def load_config(
     if model is not None:
         words.append(f"model.name={_quote(model)}")
     name = _last_value(words, "model.name")
-    from_file = _file_overrides(Path(file), name) if file is not None else []
-    words = [*from_file, *words]
+    files = [] if file is None else [file] if isinstance(file, (str, Path)) else list(file)
+    words = [*(word for path in files for word in _file_overrides(Path(path), name)), *words]
     keys = _known_keys()
     problems = [problem for word in words if (problem := _check_key(word, keys))]
     if problems:
@@ -123,7 +127,7 @@ def _rewrite(word: str) -> str:
         return f"data.root={_quote(_existing_folder(value))}"
     if bare in _NAMED:
         bare = f"{bare}.name"
-    if bare in ("data.root", "data.test", "output_dir"):
+    if bare in ("data.root", "data.test", "data.positive", "output_dir"):
         value = _quote(value.strip("'\"")) if value not in ("null", "") else "null"
     return f"{key[: len(key) - len(key.lstrip('+~'))]}{bare}={value}"
 
@@ -201,7 +205,9 @@ def _is_open(key: str) -> bool:
 
 def _open(word: str) -> str:
     """Let keys of open sections be added, which Hydra otherwise refuses."""
-    return f"++{word}" if _is_open(word) else word
+    key = word.partition("=")[0]
+    whole = key in OPEN_SECTIONS and key not in GROUPS
+    return f"++{word}" if whole or _is_open(word) else word
 
 
 def _known_keys() -> set[str]:

@@ -118,7 +118,7 @@ class TrainerConfig:
         early_stopping_patience: Epochs without a better validation IoU before stopping; 0 is off.
         ema: Decay of averaged weights; 0 is off.
         checkpoint_every_steps: Steps between resume points, besides one an epoch; 0 for none.
-        validate_every: Epochs between validations; 0 chooses so that they cost little.
+        validate_every: Epochs between validations.
         guard_epochs: Validations with dead foreground before training says so; 0 is off.
         guard_action: `warn` prints the diagnosis and goes on, `stop` ends the training.
         tensorboard: Whether to write TensorBoard logs.
@@ -174,7 +174,7 @@ class Config:
         data: See DataConfig.
         model: `name` and the settings of that model.
         loss: `name` (or `type`) and the settings of that loss.
-        augment: Augmentation name -> its settings, applied in this order.
+        augment: Augmentation name -> its settings, applied in this order; null switches one off.
         optimizer: See OptimizerConfig.
         scheduler: See SchedulerConfig.
         trainer: See TrainerConfig.

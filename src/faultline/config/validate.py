@@ -60,7 +60,9 @@ _SPELLINGS = {
     "cosine_warmup": "cosine",
     "adam_w": "adamw",
 }
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?")
+_DURATION = re.compile(
+    "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in ("d", "h", "m(?:in)?", "s"))
+)
 
 
 def validate(config: Config) -> Config:
@@ -69,6 +71,8 @@ def validate(config: Config) -> Config:
     Raises:
         ConfigError: All broken rules in one message.
     """
+    if "type" in config.loss:  # the spelling of the classification document
+        config.loss["name"] = config.loss.pop("type")
     for section in (config.optimizer, config.scheduler):
         section.name = _SPELLINGS.get(section.name.lower(), section.name.lower())
     problems = [*_choices(config), *_ranges(config), *_names(config)]

@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from faultline.data.cache import Arrays, NoCache
 from faultline.data.cropping import choose_window, cut, foreground_positions
 from faultline.data.images import read_image
-from faultline.data.manifest import Item
+from faultline.data.manifest import Item, label_hash
 from faultline.data.masks import load_mask, resize_mask
 from faultline.data.resize import resize_picture, resized_shape
 from faultline.errors import DataError
@@ -65,6 +65,7 @@ class WholePictures(Dataset[Sample]):
         self.label_space = label_space
         self._cache = cache
         self._resize = resize
+        self._keys: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self.items)
@@ -72,7 +73,11 @@ class WholePictures(Dataset[Sample]):
     def arrays(self, index: int) -> Arrays:
         """Picture, mask and (for crops) foreground positions of item `index`, cached."""
         item = self.items[index]
-        return self._cache.get(item.id, lambda: self._decode(item))
+        if index not in self._keys:
+            # By content: another data set may use the same names, and labels may be mended.
+            content = (type(self).__name__, item.sha256, label_hash(item), str(self._resize))
+            self._keys[index] = "-".join(content)
+        return self._cache.get(self._keys[index], lambda: self._decode(item))
 
     def _decode(self, item: Item) -> Arrays:
         return load_arrays(item, self.label_space, self._resize)

@@ -36,6 +36,10 @@ class EpochSampler(Sampler[tuple[int, int]]):
         """Choose the epoch that the next iteration gives."""
         self.epoch = epoch
 
+    def share(self, rank: int, world_size: int) -> None:
+        """Take every `world_size`-th sample from number `rank` on."""
+        self.rank, self.world_size = rank, world_size
+
     def skip(self, samples: int) -> None:
         """Leave out the first `samples` of the next iteration only."""
         self._skipped = samples

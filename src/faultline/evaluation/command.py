@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faultline.artifacts.bundle import load_bundle
+from faultline.artifacts.bundle import check_model, load_bundle
 from faultline.artifacts.run import CONFIG_NAME, home_of
+from faultline.artifacts.unseen import check_unseen
 from faultline.config.compose import load_config
 from faultline.config.schema import Config
 from faultline.data.manifest import Item, Problem
@@ -65,6 +66,7 @@ def evaluate_weights(
     tta: bool = False,
     device: str = "auto",
     precision: str = "auto",
+    model: str | None = None,
     say: Callable[[str], None] = print,
 ) -> Outcome:
     """Score the bundle at `weights` on pictures that it has not seen.
@@ -78,13 +80,15 @@ def evaluate_weights(
         BundleError: The weights cannot be used.
     """
     bundle = load_bundle(weights)
+    check_model(bundle, model)
     home = home_of(weights)
     own = home / CONFIG_NAME
-    base = config_file or (own if own.is_file() else None)
-    config = load_config(overrides, file=base)
-    if threshold is None and config_file is not None and config.threshold != "auto":
-        threshold = float(config.threshold)
-    test = find_test_set(config, own)
+    trained = load_config(file=own) if own.is_file() else None
+    config = _settings(overrides, own if trained else None, config_file, trained)
+    if threshold is None:
+        threshold = chosen_threshold(overrides, config_file)
+    test = find_test_set(config, trained)
+    check_unseen(bundle, test.items, by_group=test.same_data_set)
     folder = Path(save) if save is not None else _output(home, test)
     say(f"{len(test.items)} pictures of {test.root} ({test.split}), never seen by the weights")
     with progress_bar("pictures") as progress:
@@ -100,26 +104,47 @@ def evaluate_weights(
     return Outcome(folder, metrics)
 
 
-def find_test_set(config: Config, trained_with: Path) -> TestSet:
+def chosen_threshold(overrides: Sequence[str], config_file: str | Path | None) -> float | None:
+    """The threshold that the words or the file of this call ask for; None leaves the bundle's."""
+    asked = load_config(overrides, file=config_file).threshold
+    return None if asked == "auto" else float(asked)
+
+
+def _settings(
+    overrides: Sequence[str],
+    own: Path | None,
+    config_file: str | Path | None,
+    trained: Config | None,
+) -> Config:
+    """The run's settings, then the file's, then the words of this call."""
+    files = [path for path in (own, config_file) if path is not None]
+    config = load_config(overrides, file=files)
+    if trained is None or _same_folder(trained.data.root, config.data.root):
+        return config
+    if config.data.test == trained.data.test:
+        # Another data set was asked for: the test set of the training's own does not go with it.
+        config.data.test = None
+    return config
+
+
+def find_test_set(config: Config, trained: Config | None) -> TestSet:
     """The pictures that `config` means to score on.
 
     Args:
         config: Settings in force.
-        trained_with: The `config.yaml` of the run, if there is one.
+        trained: Those that the weights were trained with, if known.
 
     Raises:
         DataError: There are none.
     """
     if config.data.root is None and config.data.test is None:
         raise DataError(
-            "there is nothing to evaluate on: the weights do not lie in their run folder",
+            "there is nothing to evaluate on: no data set is named, and the weights do not lie "
+            "in a run folder that names one",
             remedy="add data=FOLDER or data.test=FOLDER",
         )
-    trained = load_config(file=trained_with) if trained_with.is_file() else None
     same = trained is not None and _same_folder(trained.data.root, config.data.root)
-    if same and config.data.root is not None:
-        return _kept_by_training(config)
-    return _of_another(config)
+    return _kept_by_training(config) if same else _of_another(config)
 
 
 def _kept_by_training(config: Config) -> TestSet:

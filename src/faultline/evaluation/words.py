@@ -64,7 +64,8 @@ def metric_rows(results: Results) -> list[tuple[str, str, str, str]]:
          "Whether the lines stay connected: centre lines of each inside the area of the other."),
         ("ods", "ois", "ODS / OIS",
          f"F1 at {radius} with the best threshold for all images (left) and for each image "
-         "(right), chosen on this test set: an upper bound, not a result."),
+         "(right), chosen on this test set in steps "
+         "of 0.01: for comparison with papers, not a result."),
         ("average_precision", "average_precision", "Average precision",
          "Area under precision over recall, all thresholds together."),
         ("pixel_accuracy", "pixel_accuracy", "Pixel accuracy",

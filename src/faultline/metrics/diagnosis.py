@@ -179,7 +179,7 @@ def _sweep(curve: Curve, bins: int) -> list[dict[str, float]]:
 
 
 def _fact_lines(facts: dict[str, Any]) -> list[str]:
-    values = facts.get("mask_values")
+    values, trained = facts.get("mask_values"), facts.get("training_label_share")
     settings = [
         f"{name.replace('_', ' ')} {facts[name]}"
         for name in ("epoch", "loss", "loss_settings", "learning_rate")
@@ -192,6 +192,7 @@ def _fact_lines(facts: dict[str, Any]) -> list[str]:
         f"{percent(facts['predicted_share'])} of the pixels reach {facts['threshold']:g}",
         f"Labels       {percent(facts['label_share'])} positive of {facts['pixels']:,} pixels, "
         f"{facts['ignored_pixels']:,} more ignored"
+        + (f"; {percent(trained)} in training" if trained is not None else "")
         + (f"; values in mask files {_some(values)}" if values is not None else ""),
         f"IoU          {number(facts['iou'])} at {facts['threshold']:g}; "
         f"best {number(facts['best_iou'])} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from faultline.artifacts.bundle import load_bundle
+from faultline.artifacts.bundle import check_model, load_bundle
 from faultline.predict.infer import infer
 from faultline.predict.options import InferOptions, InferSummary
 from faultline.predict.predictor import Predictor
@@ -24,6 +24,7 @@ def infer_weights(
     tta: bool = False,
     device: str = "auto",
     precision: str = "auto",
+    model: str | None = None,
     say: Callable[[str], None] = print,
 ) -> InferSummary:
     """Answer every picture that `inputs` mean with the bundle at `weights`.
@@ -34,6 +35,7 @@ def infer_weights(
         OutputError: `save` cannot be written.
     """
     bundle = load_bundle(weights)
+    check_model(bundle, model)
     predictor = Predictor(bundle, device, precision, threshold, tta)
     chosen = predictor.threshold
     say(f"{bundle.model_name} at threshold {chosen.value:.3f} ({chosen.status.replace('_', ' ')})")

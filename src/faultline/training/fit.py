@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from faultline.training.average import AveragedWeights
 from faultline.training.guard import ForegroundGuard
 from faultline.training.history import History
 from faultline.training.loaders import training_loader, validation_loader
+from faultline.training.processes import process_rank
 from faultline.training.resume import ResumePoints, terminate_as_interrupt
 from faultline.training.segmentation_task import SegmentationTask
 from faultline.training.selection import SelectBest
@@ -66,6 +68,8 @@ def train(config: Config, *, say: Say = print, resume: str | Path | None = None)
     Raises:
         FaultlineError: Data, settings or folders that cannot be used; see each.
     """
+    if process_rank():
+        say = _silent
     run = _resumable(resume) if resume is not None else None
     if run is not None:
         config = from_yaml(run.config)
@@ -86,6 +90,8 @@ def train(config: Config, *, say: Say = print, resume: str | Path | None = None)
     say(f"{config.model['name']}: {count_parameters(task.network):,} parameters")
     # Only now, so that a wrong name or setting leaves no empty run behind.
     resumed = run is not None
+    if process_rank():
+        return _follow(config, run, prepared, precision, task, resumed)
     if run is None:
         name = config.experiment or str(config.model["name"])
         run = RunFolder.create(config.output_dir, name, to_yaml(config))
@@ -99,6 +105,24 @@ def train(config: Config, *, say: Say = print, resume: str | Path | None = None)
     run.write_provenance(provenance)
     _write_splits(run, prepared)
     return _Fitting(config, run, prepared, precision, task, provenance, say).fit(resumed)
+
+
+def _follow(
+    config: Config,
+    run: RunFolder | None,
+    prepared: Prepared,
+    precision: Resolved,
+    task: SegmentationTask,
+    resumed: bool,
+) -> TrainingResult:
+    """Train along as another process than the first: it alone makes the run and writes to it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = run or RunFolder(Path(scratch))
+        return _Fitting(config, folder, prepared, precision, task, {}, _silent).fit(resumed)
+
+
+def _silent(line: str) -> None:
+    """Say nothing: the first process speaks for all."""
 
 
 class _Fitting:
@@ -119,7 +143,9 @@ class _Fitting:
         self.loader = training_loader(config, prepared)
         self.history = History(run, say)
         self.selection = SelectBest(run, config.threshold, precision.precision, self.describe)
-        self.guard = ForegroundGuard(self.selection, config, say)
+        self.guard = ForegroundGuard(
+            self.selection, config, prepared.train, prepared.label_space, say
+        )
         self.seen = {part: sorted({item.sha256 for item in items}) for part, items in self.parts()}
         self.groups = {part: sorted({item.group for item in items}) for part, items in self.parts()}
 
@@ -147,6 +173,9 @@ class _Fitting:
         except ValueError as error:
             raise _explained(error) from error
         results = self.results(trainer, interrupted)
+        if not trainer.is_global_zero:
+            return TrainingResult(self.run, results, interrupted)
+        write_json(self.run.results, results)
         settings = self.config.evaluation
         plot_curves(self.run, file_format=settings.plot_format, dpi=settings.dpi)
         return TrainingResult(self.run, results, interrupted)
@@ -206,7 +235,7 @@ class _Fitting:
 
     def logger(self) -> Any:
         """TensorBoard's, unless switched off."""
-        if not self.config.trainer.tensorboard:
+        if not self.config.trainer.tensorboard or process_rank():
             return False
         return pl.loggers.TensorBoardLogger(str(self.run.path), name="tensorboard", version="")
 
@@ -232,7 +261,7 @@ class _Fitting:
     def results(self, trainer: pl.Trainer, interrupted: bool) -> dict[str, Any]:
         """What `results.json` holds."""
         speeds = [row["images_per_second"] for row in self.history.rows]
-        results = {
+        return {
             "status": "interrupted" if interrupted else "finished",
             "model": self.config.model,
             "loss": self.config.loss,
@@ -246,8 +275,6 @@ class _Fitting:
             "criterion": self.task.criterion.parameters_in_force(),
             "seed": self.config.seed,
         }
-        write_json(self.run.results, results)
-        return results
 
 
 def _explained(error: ValueError) -> Exception:

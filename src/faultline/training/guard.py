@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 
 from faultline.config.schema import Config
+from faultline.data.manifest import Item
+from faultline.data.masks import load_mask, scan_mask
 from faultline.errors import TrainingError
 from faultline.metrics import diagnose, foreground_is_dead
 from faultline.training.selection import SelectBest
+from faultline.types import IGNORE_INDEX, LabelSpace
 
 _STEPS = 150
 """Steps before a tuned threshold is held against a model: untrained ones are all chance."""
 _CHANCE = 1.1
+_LABELS = 200
+"""Training labels that a diagnosis looks at."""
 
 
 class ForegroundGuard(pl.Callback):
@@ -23,10 +28,21 @@ class ForegroundGuard(pl.Callback):
     Args:
         selection: Holds the histogram of the latest validation.
         config: Settings that the diagnosis names.
+        items: Training items, whose labels the diagnosis looks at.
+        label_space: What their labels mean.
         say: Takes the diagnosis.
     """
 
-    def __init__(self, selection: SelectBest, config: Config, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        selection: SelectBest,
+        config: Config,
+        items: Sequence[Item],
+        label_space: LabelSpace,
+        say: Callable[[str], None],
+    ) -> None:
+        self.items = items[:_LABELS]
+        self.label_space = label_space
         self.selection = selection
         self.config = config
         self.say = say
@@ -77,6 +93,8 @@ class ForegroundGuard(pl.Callback):
             loss_settings=settings,
             learning_rate=self.config.optimizer.lr,
             epoch=len(self.iou),
+            label_share=label_share(self.items, self.label_space),
+            mask_values=mask_values(self.items),
         )
         return found.text()
 
@@ -88,3 +106,21 @@ class ForegroundGuard(pl.Callback):
         """Go on from there."""
         self.iou, self.painted = list(state_dict["iou"]), list(state_dict["painted"])
         self._told = bool(state_dict["told"])
+
+
+def label_share(items: Sequence[Item], label_space: LabelSpace) -> float:
+    """Share of foreground among the labelled pixels of `items`; NaN without any."""
+    foreground = pixels = 0
+    for item in items:
+        mask = load_mask(item, label_space)
+        counted = mask != IGNORE_INDEX
+        foreground += int(((mask > 0) & counted).sum())
+        pixels += int(counted.sum())
+    return foreground / pixels if pixels else float("nan")
+
+
+def mask_values(items: Sequence[Item]) -> list[int] | None:
+    """Values in the mask files of `items` as they are on disk; None where there are none."""
+    grey = [scan_mask(item.mask_file.path).grey for item in items if item.mask_file is not None]
+    found = {value for values in grey if values is not None for value in values}
+    return sorted(found) or None

@@ -41,19 +41,19 @@ def training_loader(config: Config, prepared: Prepared) -> ResumableLoader:
         seed=config.seed,
         resize=settings.resize,
     )
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    sampler = EpochSampler(len(dataset), config.seed, rank, world)
-    if len(sampler) == 0:
-        raise DataError(f"{len(dataset)} crops an epoch cannot be shared by {world} processes")
+    devices = config.trainer.devices
+    sampler = EpochSampler(len(dataset), config.seed)
+    if len(dataset) < devices:
+        raise DataError(f"{len(dataset)} crops an epoch cannot be shared by {devices} processes")
     workers = worker_count(config)
     return ResumableLoader(
         dataset,  # type: ignore[arg-type]
         # A last batch of one is dropped: batch normalisation cannot use it on small maps.
-        batch_size=min(settings.batch_size, len(sampler)),
+        batch_size=min(settings.batch_size, len(dataset) // devices),
         sampler=sampler,
         collate_fn=collate,
         num_workers=workers,
-        drop_last=len(sampler) > settings.batch_size,
+        drop_last=len(dataset) // devices > settings.batch_size,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
         generator=_own_generator(config.seed),

@@ -56,6 +56,11 @@ class ResumePoints(pl.Callback):
         self._saved_step = -1
         self._states: dict[str, Any] | None = None
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Share the epoch among the processes."""
+        assert isinstance(self.loader.sampler, EpochSampler)
+        self.loader.sampler.share(trainer.global_rank, trainer.world_size)
+
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
@@ -85,12 +90,13 @@ class ResumePoints(pl.Callback):
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Write the resume point."""
+        """Write the resume point. Every process takes part, the first one writes."""
+        self._saved_step = trainer.global_step
         if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.path)
             return
         with atomic_path(self.path) as temporary:
             trainer.save_checkpoint(temporary)
-        self._saved_step = trainer.global_step
 
     def state_dict(self) -> dict[str, Any]:
         """All random states."""

@@ -111,7 +111,9 @@ class SegmentationTask(pl.LightningModule):
         """Share of the training that is done, 0 to 1: by steps or by time, the larger."""
         steps = self.trainer.estimated_stepping_batches
         by_steps = self.trainer.global_step / steps if 0 < steps < float("inf") else 0.0
-        return min(1.0, max(by_steps, self._elapsed_share()))
+        # All processes follow the first one's clock, or their weights would drift apart.
+        elapsed = float(self.trainer.strategy.broadcast(self._elapsed_share()))
+        return min(1.0, max(by_steps, elapsed))
 
     def _elapsed_share(self) -> float:
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]

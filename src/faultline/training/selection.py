@@ -15,6 +15,7 @@ from faultline.artifacts.run import RunFolder
 from faultline.metrics import ProbabilityHistogram
 from faultline.predict.predictor import Predictor
 from faultline.training.segmentation_task import SegmentationTask
+from faultline.types import IGNORE_INDEX, LabelKind
 
 
 class SelectBest(pl.Callback):
@@ -76,14 +77,13 @@ class SelectBest(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Count the pixels of one batch."""
-        count_batch(self.histogram, outputs, batch.mask)
+        assert isinstance(pl_module, SegmentationTask)
+        count_batch(self.histogram, outputs, batch.mask, pl_module.label_space.kind)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log scores, and save if they are the best so far."""
         assert isinstance(pl_module, SegmentationTask)
         pl_module.predictor = None
-        if trainer.world_size > 1:
-            _sum_over_processes(self.histogram, pl_module)
         choice = self.choose()
         scores = {**self.scores(choice.value), "threshold": choice.value}
         pl_module.log_dict({f"val/{name}": value for name, value in scores.items()
@@ -133,17 +133,16 @@ class SelectBest(pl.Callback):
         self.best, self.latest = dict(state_dict["best"]), dict(state_dict["latest"])
 
 
-def count_batch(histogram: ProbabilityHistogram, probability: Tensor, truth: Tensor) -> None:
-    """Add (B, K, H, W) probabilities and their truth (B, H, W) or (B, K, H, W)."""
+def count_batch(
+    histogram: ProbabilityHistogram, probability: Tensor, truth: Tensor, kind: LabelKind
+) -> None:
+    """Add probabilities (B, K, H, W) and their truth (B, H, W) or (B, K, H, W).
+
+    Where classes exclude each other, foreground is anything but class 0.
+    """
+    if kind is LabelKind.MULTICLASS:
+        probability = 1 - probability[:, :1]
+        truth = torch.where(truth == IGNORE_INDEX, truth, (truth > 0).to(truth.dtype))
     if truth.ndim == 3:
         truth = truth[:, None]
-    histogram.update(probability.cpu(), truth.cpu())
-
-
-def _sum_over_processes(histogram: ProbabilityHistogram, module: pl.LightningModule) -> None:
-    """Make each process hold the counts of all: each scored a part of the pictures."""
-    for name in ("counts", "nan", "sums"):
-        mine = torch.from_numpy(getattr(histogram, name)).to(module.device)
-        gathered = module.all_gather(mine)
-        assert isinstance(gathered, Tensor)
-        setattr(histogram, name, gathered.sum(0).cpu().numpy())
+    histogram.update(probability.clamp(0, 1).cpu(), truth.cpu())

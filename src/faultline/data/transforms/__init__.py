@@ -24,11 +24,12 @@ def build_augmentation(settings: Mapping[str, Mapping[str, Any] | None]) -> nn.M
     """Compose the named augmentations in the order given.
 
     Args:
-        settings: Augmentation name -> its settings.
+        settings: Augmentation name -> its settings; None leaves it out.
 
     Raises:
         UnknownNameError: No such augmentation.
         ConfigError: An augmentation has no such setting.
     """
-    parts = [AUGMENTATIONS.build(name, **(values or {})) for name, values in settings.items()]
+    used = {name: values for name, values in settings.items() if values is not None}
+    parts = [AUGMENTATIONS.build(name, **values) for name, values in used.items()]
     return v2.Compose(parts) if parts else v2.Identity()
