@@ -12,7 +12,7 @@ from faultline.artifacts.run import CONFIG_NAME, home_of
 from faultline.artifacts.unseen import check_unseen
 from faultline.config.compose import load_config
 from faultline.config.schema import Config
-from faultline.data.manifest import Item, Problem
+from faultline.data.manifest import SPLIT_ORDER, Item, Problem, canonical_split
 from faultline.data.prepare import load_manifest, prepare
 from faultline.errors import DataError
 from faultline.evaluation.evaluate import evaluate
@@ -98,7 +98,7 @@ def evaluate_weights(
             radius=config.evaluation.radius, tau=float(config.evaluation.tau),
             overlays=3 * config.evaluation.examples,
             plot_format=config.evaluation.plot_format, plot_dpi=config.evaluation.dpi,
-            data_name=test.root.name, data_root=test.root, split=test.split,
+            data_name=_name(test.root), data_root=test.root, split=test.split,
             problems=test.problems, same_data_set=test.same_data_set, progress=progress,
         )  # fmt: skip
     return Outcome(folder, metrics)
@@ -181,15 +181,18 @@ def _same_folder(first: str | None, second: str | None) -> bool:
 
 def _output(home: Path, test: TestSet) -> Path:
     """Beside the weights; another data set gets a folder of its own, so that none is lost."""
-    return home if test.same_data_set else home / f"evaluation-{_name(test.root)}"
+    return home if test.same_data_set else home / f"evaluation-{_folder_name(test.root)}"
 
 
 def _name(root: Path) -> str:
+    """Name of a data set for people: a split's folder is named with the one it lies in."""
     resolved = root.expanduser().resolve()
-    name = resolved.name if resolved.name not in ("train", "valid", "test") else (
-        f"{resolved.parent.name}-{resolved.name}"
-    )  # fmt: skip
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+    is_split = canonical_split(resolved.name) in SPLIT_ORDER
+    return f"{resolved.parent.name}-{resolved.name}" if is_split else resolved.name
+
+
+def _folder_name(root: Path) -> str:
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in _name(root))
 
 
 def _shown(value: Any) -> str:
