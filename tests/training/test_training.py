@@ -79,6 +79,16 @@ def test_max_time_stops_and_still_validates(line_data, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "words", [("trainer.max_steps=2",), ("trainer.max_epochs=2", "trainer.validate_every=5")]
+)
+def test_a_training_that_ends_between_validations_is_validated(line_data, tmp_path, words):
+    result = train(settings(line_data, tmp_path, *words), say=silent)
+    assert result.results["best"]["step"] == result.results["steps"] > 0
+    assert load_bundle(result.run.path).threshold.status == "tuned"
+    assert "val/iou" in result.run.metrics_csv.read_text()
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ("optimizer.name=sgd", "optimizer.lr=0.05"),

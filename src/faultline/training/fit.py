@@ -158,16 +158,21 @@ class _Fitting:
         with _quiet():
             trainer = self.trainer()
         interrupted = False
+        valid = validation_loader(self.config, self.prepared)
         try:
             with _quiet(), terminate_as_interrupt():
                 trainer.fit(
                     self.task,
                     self.loader,
-                    validation_loader(self.config, self.prepared),
+                    valid,
                     ckpt_path=str(self.run.last_checkpoint) if resumed else None,
                     # Our own file, with optimizer and random states: not a pickle from elsewhere.
                     weights_only=False if resumed else None,
                 )
+                # A limit of steps, or epochs without validation, may end it on unseen weights.
+                if self.selection.latest.get("step") != trainer.global_step:
+                    trainer.validate(self.task, valid, verbose=False)
+                    self.history.amend(trainer)
         except (KeyboardInterrupt, SystemExit):
             interrupted = True
         except ValueError as error:

@@ -78,6 +78,14 @@ class History(pl.Callback):
             if self.say:
                 self.say(_line(self.rows[-1]))
 
+    def amend(self, trainer: pl.Trainer) -> None:
+        """Add what was logged after the last epoch to its row."""
+        if self.rows and trainer.is_global_zero:
+            self.rows[-1] |= {key: float(value) for key, value in trainer.callback_metrics.items()}
+            self.write()
+            if self.say:
+                self.say(_line(self.rows[-1]))
+
     @property
     def seconds(self) -> float:
         """Time spent, those of earlier parts of a resumed run included."""
