@@ -28,7 +28,7 @@ def road(shared_data, tmp_path_factory):
 def test_a_short_training_finds_road_cracks(road, shared_data):
     metrics = evaluate_weights(road.path).metrics
     assert metrics["images"] == 12
-    assert metrics["pooled"]["f1_tolerance"]["value"] > 0.5
+    assert metrics["pooled"]["f1_tolerance"]["value"] > 0.4
     assert metrics["leakage"]["overlap"] == 0
 
 
