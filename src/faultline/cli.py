@@ -178,10 +178,9 @@ def infer(
     from faultline.predict.options import InferOptions
 
     if threshold is None and config is not None:
-        from faultline.config import load_config
+        from faultline.config import asked_threshold
 
-        asked = load_config(file=config).threshold
-        threshold = None if asked == "auto" else float(asked)
+        threshold = asked_threshold(file=config)
     options = InferOptions(overlays=overlays, skip_existing=skip_existing, mm_per_px=mm_per_px)
     summary = infer_weights(
         weights, inputs, save, options, threshold=threshold, tta=tta, device=device,

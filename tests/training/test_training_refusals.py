@@ -16,6 +16,12 @@ from faultline.errors import (
 from faultline.training.fit import train
 
 
+def strip_labels(split):
+    annotations = split / "_annotations.coco.json"
+    content = json.loads(annotations.read_text())
+    annotations.write_text(json.dumps({**content, "annotations": []}))
+
+
 class TestBadInput:
     def test_no_data(self, tmp_path):
         with pytest.raises(DataError, match=r"no data set was given.*data=FOLDER"):
@@ -39,9 +45,7 @@ class TestBadInput:
     def test_no_positive_pixel_in_training(self, tmp_path, coco_writer, line_data):
         root = tmp_path / "data"
         coco_writer(root / "train", 4, 9)
-        annotations = root / "train" / "_annotations.coco.json"
-        content = json.loads(annotations.read_text())
-        annotations.write_text(json.dumps({**content, "annotations": []}))
+        strip_labels(root / "train")
         (root / "valid").symlink_to(line_data / "valid")
         (root / "test").symlink_to(line_data / "test")
         with pytest.raises(DataError, match=r"none of the 4 training pictures has a foreground"):
@@ -50,9 +54,7 @@ class TestBadInput:
     def test_no_positive_pixel_in_validation(self, tmp_path, coco_writer, line_data):
         root = tmp_path / "data"
         coco_writer(root / "valid", 2, 8)
-        annotations = root / "valid" / "_annotations.coco.json"
-        content = json.loads(annotations.read_text())
-        annotations.write_text(json.dumps({**content, "annotations": []}))
+        strip_labels(root / "valid")
         (root / "train").symlink_to(line_data / "train")
         (root / "test").symlink_to(line_data / "test")
         with pytest.raises(DataError, match=r"none of the 2 validation pictures"):

@@ -67,6 +67,18 @@ def load_config(
     return validate(to_dataclass(composed))
 
 
+def asked_threshold(
+    overrides: Sequence[str] = (), *, file: str | Path | None = None
+) -> float | None:
+    """The threshold that words or a file set by hand; None where they leave it to the bundle.
+
+    Raises:
+        ConfigError: See `load_config`.
+    """
+    asked = load_config(overrides, file=file).threshold
+    return None if asked == "auto" else float(asked)
+
+
 def to_dataclass(composed: DictConfig | dict[str, Any]) -> Config:
     """Typed copy of a composed configuration.
 

@@ -90,7 +90,7 @@ def prepare(config: DataConfig, seed: int) -> Prepared:
             _join_groups(parts)
     _choose_validation(parts, config, seed, notes)
     _check(parts, config)
-    _check_foreground(parts, config, manifest.label_space, notes)
+    _check_foreground(parts, config, manifest.label_space)
     return Prepared(
         manifest.label_space, parts["train"], parts["valid"], parts["test"],
         manifest.fingerprint(), problems, notes,
@@ -153,7 +153,7 @@ def _check(parts: dict[str, list[Item]], config: DataConfig) -> None:
 
 
 def _check_foreground(
-    parts: dict[str, list[Item]], config: DataConfig, label_space: LabelSpace, notes: list[str]
+    parts: dict[str, list[Item]], config: DataConfig, label_space: LabelSpace
 ) -> None:
     if not any(has_foreground(item, label_space) for item in parts["train"]):
         raise DataError(

@@ -9,8 +9,7 @@ from typing import Any
 
 from faultline.artifacts.bundle import check_model, load_bundle
 from faultline.artifacts.run import CONFIG_NAME, home_of
-from faultline.artifacts.unseen import check_unseen
-from faultline.config.compose import load_config
+from faultline.config.compose import asked_threshold, load_config
 from faultline.config.schema import Config
 from faultline.data.manifest import SPLIT_ORDER, Item, Problem, canonical_split
 from faultline.data.prepare import load_manifest, prepare
@@ -53,7 +52,9 @@ class Outcome:
         pooled = self.metrics["pooled"]
         names = ("iou", "dice", "precision", "recall", "f1_tolerance")
         scores = "  ".join(f"{name} {_shown(pooled[name]['value'])}" for name in names)
-        return [scores, f"report {self.folder / 'report.html'}"]
+        # Only where the weights say what they have seen can anything be said about it.
+        checked = ["never seen by the weights"] if self.metrics["leakage"]["checked"] else []
+        return [*checked, scores, f"report {self.folder / 'report.html'}"]
 
 
 def evaluate_weights(
@@ -86,11 +87,10 @@ def evaluate_weights(
     trained = load_config(file=own) if own.is_file() else None
     config = _settings(overrides, own if trained else None, config_file, trained)
     if threshold is None:
-        threshold = chosen_threshold(overrides, config_file)
+        threshold = asked_threshold(overrides, file=config_file)
     test = find_test_set(config, trained)
-    check_unseen(bundle, test.items, by_group=test.same_data_set)
     folder = Path(save) if save is not None else _output(home, test)
-    say(f"{len(test.items)} pictures of {test.root} ({test.split}), never seen by the weights")
+    say(f"{len(test.items)} pictures of {test.root} ({test.split})")
     with progress_bar("pictures") as progress:
         metrics = evaluate(
             bundle, test.items, test.label_space, folder,
@@ -102,12 +102,6 @@ def evaluate_weights(
             problems=test.problems, same_data_set=test.same_data_set, progress=progress,
         )  # fmt: skip
     return Outcome(folder, metrics)
-
-
-def chosen_threshold(overrides: Sequence[str], config_file: str | Path | None) -> float | None:
-    """The threshold that the words or the file of this call ask for; None leaves the bundle's."""
-    asked = load_config(overrides, file=config_file).threshold
-    return None if asked == "auto" else float(asked)
 
 
 def _settings(

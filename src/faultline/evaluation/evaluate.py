@@ -19,9 +19,10 @@ from faultline.evaluation.drawings import draw_examples
 from faultline.evaluation.layers import check_same_classes
 from faultline.evaluation.report import report_page
 from faultline.evaluation.results import HeldOut, per_image_csv, summarise
-from faultline.evaluation.scoring import Progress, Scores, score_items
+from faultline.evaluation.scoring import Scores, score_items
 from faultline.files import write_json, write_text
 from faultline.predict.predictor import Predictor
+from faultline.progress import Progress
 from faultline.types import LabelSpace
 
 METRICS_NAME = "metrics_test.json"

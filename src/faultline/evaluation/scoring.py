@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +18,10 @@ from faultline.evaluation.layers import class_names, layers
 from faultline.metrics.segmentation import SegmentationScorer
 from faultline.predict.predictor import Predictor
 from faultline.predict.stream import mapped
+from faultline.progress import Progress
 from faultline.types import LabelSpace
 
 Pixels = NDArray[np.uint8]
-Progress = Callable[[int, int], None]
 """Called with (done, total) after every image."""
 
 _AHEAD = 8

@@ -6,7 +6,7 @@ Threads decode ahead of the predictor and write behind it, each at most a few pi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,9 @@ from faultline.predict.options import InferOptions, InferSummary, settings_hash
 from faultline.predict.predictor import Predictor
 from faultline.predict.resume import finished_rows
 from faultline.predict.table import TABLE_NAME, ResultTable
+from faultline.progress import Progress
 
 RECORD_NAME = "infer.json"
-
-Progress = Callable[[int, int], None]
 
 
 def infer(

@@ -12,8 +12,9 @@ from faultline.evaluation.doctor.checks import CHECKS, by_split
 from faultline.evaluation.doctor.console import write_report
 from faultline.evaluation.doctor.pairs import check_duplicates
 from faultline.evaluation.doctor.report import DoctorReport, Table
-from faultline.evaluation.doctor.scan import ItemScan, Progress, scan_items
+from faultline.evaluation.doctor.scan import ItemScan, scan_items
 from faultline.evaluation.words import percent
+from faultline.progress import Progress
 from faultline.types import LabelKind
 
 

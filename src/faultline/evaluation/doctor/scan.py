@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ from faultline.data.masks import load_mask
 from faultline.errors import DataError, FaultlineError
 from faultline.evaluation.doctor.labels import LabelShape, measure_label
 from faultline.predict.stream import mapped
+from faultline.progress import Progress
 from faultline.types import IGNORE_INDEX, LabelKind, LabelSpace
 
-Progress = Callable[[int, int], None]
 """Called with (done, total) after every item."""
 
 _MOST_WORKERS = 8
