@@ -111,6 +111,10 @@ def test_masks_of_several_classes(kind: LabelKind, make_bundle, photos: Path, tm
     infer(predictor, photos / "0.png", tmp_path / "out", InferOptions(overlays=False))
     expected = predictor.predict(answering.read_image(photos / "0.png"))
     mask = cv2.imread(str(tmp_path / "out" / "0_mask.png"), cv2.IMREAD_UNCHANGED)
+    row = rows(tmp_path / "out")[0]
+    stained = expected.mask == 2 if kind is LabelKind.MULTICLASS else expected.mask[2]
+    assert float(row["stain_share"]) == pytest.approx(stained.mean(), abs=1e-6)
+    assert int(row["stain_components"]) >= 0
     if kind is LabelKind.MULTICLASS:
         assert_array_equal(mask, expected.mask)
         return

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from skimage.measure import label
 
 from faultline.errors import ConfigError, ContractError
-from faultline.predict.measure import keep_components, measure, skeleton_length, widths_at
+from faultline.predict.measure import (
+    ClassMeasures,
+    keep_components,
+    measure,
+    measure_classes,
+    measured_classes,
+    skeleton_length,
+    widths_at,
+)
+from faultline.types import LabelKind, LabelSpace
 
 
 def bar(width: int, length: int = 120, size: tuple[int, int] = (60, 200)) -> np.ndarray:
@@ -135,3 +144,20 @@ def test_millimetres() -> None:
         measure(bar(4), mm_per_px=0)
     with pytest.raises(ContractError, match=r"\(H, W\)"):
         measure(np.zeros((2, 3, 4), np.uint8))
+
+
+def test_each_class_is_measured_by_itself() -> None:
+    names = ("ground", "crack", "stain")
+    index = np.zeros((20, 30), np.uint8)
+    index[2:6, 2:6], index[2:6, 10:14], index[10, 10] = 1, 1, 1  # the last one is too small
+    index[12:18, 20:28] = 2
+    crack = ClassMeasures("crack", 33 / 600, 2)
+    stain = ClassMeasures("stain", 48 / 600, 1)
+    exclusive = LabelSpace(LabelKind.MULTICLASS, names)
+    assert measure_classes(index, exclusive) == (crack, stain)
+    layers = np.stack([index == 1, index > 0]).astype(np.uint8)  # classes may overlap
+    free = LabelSpace(LabelKind.MULTILABEL, names[1:])
+    assert measure_classes(layers, free) == (crack, ClassMeasures("stain", 81 / 600, 3))
+    assert measured_classes(exclusive) == measured_classes(free) == names[1:]
+    one = LabelSpace(LabelKind.BINARY, ("crack",))
+    assert measure_classes(index, one) == measured_classes(one) == ()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from faultline.data.images import read_image
 from faultline.errors import DataError
 from faultline.predict.inputs import MASK_SUFFIX, OVERLAY_SUFFIX, PANEL_SUFFIX, Job
-from faultline.predict.measure import measure
+from faultline.predict.measure import measure, measure_classes
 from faultline.predict.options import InferOptions
 from faultline.predict.overlay import draw_overlay, four_panel
 from faultline.predict.pictures import write_picture
@@ -140,10 +140,11 @@ def _finish(
     start = time.perf_counter()
     scale = options.mm_per_px
     measures = measure(answer.foreground, min_size=options.min_size, mm_per_px=scale)
+    classes = measure_classes(answer.mask, space, min_size=options.min_size)
     mask = _write(save, space, options, decoded.job.name, decoded.picture, answer)
     finish = time.perf_counter() - start
     time_ms = 1e3 * (decoded.seconds + answer.seconds + finish)
-    row = Row(str(decoded.job.source), mask, measures, answer.threshold, time_ms)
+    row = Row(str(decoded.job.source), mask, measures, answer.threshold, time_ms, classes=classes)
     return Done(row, decoded.seconds, answer.seconds, finish)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from faultline.files import write_json
 from faultline.predict.answering import Done, answer_all
 from faultline.predict.inputs import find_jobs
+from faultline.predict.measure import measured_classes
 from faultline.predict.options import InferOptions, InferSummary, settings_hash
 from faultline.predict.predictor import Predictor
 from faultline.predict.resume import finished_rows
@@ -59,7 +60,8 @@ def infer(
     kept = finished_rows(jobs, save, made_with, options) if options.skip_existing else {}
     summary = InferSummary(len(jobs), save / TABLE_NAME, skipped=len(kept))
     record = {"made_with": made_with, "settings": settings}
-    with ResultTable(save, made_with, kept.values()) as table:
+    classes = measured_classes(predictor.bundle.label_space)
+    with ResultTable(save, made_with, kept.values(), classes) as table:
         write_json(save / RECORD_NAME, {**record, "complete": False})
         left = [job for job in jobs if str(job.source) not in kept]
         answer_all(predictor, left, save, options, _Ledger(table, summary, progress))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from skimage.morphology import skeletonize
 
 from faultline.errors import ConfigError, ContractError
+from faultline.types import LabelKind, LabelSpace
 
 Mask = NDArray[np.uint8]
 MIN_SIZE = 8
@@ -95,6 +96,53 @@ def measure(mask: Mask, *, min_size: int = MIN_SIZE, mm_per_px: float | None = N
     widths = widths_at(crack, skeleton)
     length = skeleton_length(skeleton) + components
     return Measures(share, components, length, float(widths.mean()), float(widths.max()), mm_per_px)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMeasures:
+    """How much of a picture one class covers.
+
+    Attributes:
+        name: Of the class.
+        share: Its pixels over all pixels, 0 to 1.
+        components: Number of 8-connected components of at least the smallest size.
+    """
+
+    name: str
+    share: float
+    components: int
+
+
+def measure_classes(
+    mask: Mask, space: LabelSpace, *, min_size: int = MIN_SIZE
+) -> tuple[ClassMeasures, ...]:
+    """Measure each class of an answer; nothing where there is only one.
+
+    Args:
+        mask: (H, W) class indices (`multiclass`; the background, class 0, is left out), or
+            (K, H, W) of 0 and 1 (`multilabel`).
+        space: What the classes are.
+        min_size: Smallest component, in pixels, that is counted.
+    """
+    if space.kind is LabelKind.BINARY:
+        return ()
+    if space.kind is LabelKind.MULTICLASS:
+        pairs = [(name, mask == index) for index, name in enumerate(space.names) if index]
+    else:
+        pairs = [(name, layer > 0) for name, layer in zip(space.names, mask, strict=True)]
+    return tuple(_measure_class(name, own.view(np.uint8), min_size) for name, own in pairs)
+
+
+def measured_classes(space: LabelSpace) -> tuple[str, ...]:
+    """Names of the classes that `measure_classes` measures."""
+    if space.kind is LabelKind.BINARY:
+        return ()
+    return space.names[1:] if space.kind is LabelKind.MULTICLASS else space.names
+
+
+def _measure_class(name: str, binary: Mask, min_size: int) -> ClassMeasures:
+    share = cv2.countNonZero(binary) / max(1, binary.size)
+    return ClassMeasures(name, share, keep_components(binary, min_size)[1])
 
 
 def keep_components(binary: Mask, min_size: int) -> tuple[Mask, int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from faultline.errors import OutputError
-from faultline.predict.measure import Measures
+from faultline.predict.measure import ClassMeasures, Measures
 
 Cells = dict[str, str]
 
@@ -21,6 +21,7 @@ COLUMNS = (
     "length_mm", "mean_width_mm", "max_width_mm", "threshold", "time_ms",
     "made_with", "error",
 )  # fmt: skip
+"""Where a picture may hold several classes, two columns a class follow: share and components."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Row:
     threshold: float | None = None
     time_ms: float | None = None
     error: str = ""
+    classes: tuple[ClassMeasures, ...] = ()
 
     def cells(self) -> Cells:
         """Texts by column; columns without a value may be left out."""
@@ -44,6 +46,7 @@ class Row:
             "time_ms": _text(self.time_ms, 1),
             "error": self.error,
             **(_measured(m) if m else {}),
+            **{key: text for own in self.classes for key, text in _class_cells(own).items()},
         }
 
 
@@ -57,12 +60,19 @@ class ResultTable:
         folder: The output folder, made if needed.
         made_with: Short name of bundle and settings, entered in each row.
         kept: Rows of an earlier run that go first.
+        classes: Names of the classes that have columns of their own.
 
     Raises:
         OutputError: The folder cannot be written.
     """
 
-    def __init__(self, folder: Path, made_with: str = "", kept: Iterable[Cells] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        made_with: str = "",
+        kept: Iterable[Cells] = (),
+        classes: Sequence[str] = (),
+    ) -> None:
         self._made_with = made_with
         self.path = folder / TABLE_NAME
         self._part = part_path(folder)
@@ -72,7 +82,8 @@ class ResultTable:
             self._stream = self._part.open(
                 "w", encoding="utf-8", errors="surrogateescape", newline=""
             )
-            self._writer = csv.DictWriter(self._stream, COLUMNS, extrasaction="ignore", restval="")
+            columns = [*COLUMNS, *(key for name in classes for key in class_columns(name))]
+            self._writer = csv.DictWriter(self._stream, columns, extrasaction="ignore", restval="")
             self._writer.writeheader()
             self._writer.writerows(kept)
             self._stream.flush()
@@ -112,6 +123,11 @@ class ResultTable:
                 raise _unwritable(self.path, failure) from failure
 
 
+def class_columns(name: str) -> tuple[str, str]:
+    """The columns of a class: its share of the picture, and its components."""
+    return f"{name}_share", f"{name}_components"
+
+
 def part_path(folder: Path) -> Path:
     """Where the table grows."""
     return folder / f"{TABLE_NAME}.part"
@@ -135,6 +151,11 @@ def read_rows(folder: Path) -> dict[str, tuple[Cells, float]]:
             if row.get("file") and row.get("error") is not None:
                 rows[row["file"]] = (row, written)
     return rows
+
+
+def _class_cells(measures: ClassMeasures) -> Cells:
+    texts = (_text(measures.share, 6), str(measures.components))
+    return dict(zip(class_columns(measures.name), texts, strict=True))
 
 
 def _measured(measures: Measures) -> Cells:
