@@ -88,6 +88,18 @@ def test_a_training_that_ends_between_validations_is_validated(line_data, tmp_pa
     assert "val/iou" in result.run.metrics_csv.read_text()
 
 
+def test_an_epoch_without_validation_shows_none(line_data, tmp_path):
+    lines: list[str] = []
+    words = ("trainer.max_epochs=3", "trainer.validate_every=2")
+    result = train(settings(line_data, tmp_path, *words), say=lines.append)
+    with result.run.metrics_csv.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [bool(row["val/iou"]) for row in rows] == [False, True, True]
+    first, second, third, last = (line for line in lines if line.startswith("epoch "))
+    assert all("val loss" in line and "IoU" in line for line in (second, last))
+    assert all("val loss" not in line and "IoU" not in line for line in (first, third))
+
+
 @pytest.mark.parametrize(
     "words",
     [

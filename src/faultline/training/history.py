@@ -42,6 +42,7 @@ class History(pl.Callback):
         self._before = 0.0
         self._train_seconds = 0.0
         self._batch_started = 0.0
+        self._validated = False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock, and the count of memory: the process may have trained before."""
@@ -51,6 +52,7 @@ class History(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start counting the epoch's pictures."""
         self._samples, self._train_seconds = 0, 0.0
+        self._validated = False
         self._batch_started = time.perf_counter()
 
     def on_train_batch_end(
@@ -69,6 +71,7 @@ class History(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Do not count validation as training time."""
+        self._validated = True
         self._batch_started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -84,7 +87,12 @@ class History(pl.Callback):
             "peak_memory_mib": round(peak_resident() / 2**20),
             **_of_gpu(trainer.strategy.root_device),
         }
-        logged = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        # Lightning keeps the scores of the last validation, which may be that of another epoch.
+        logged = {
+            key: float(value)
+            for key, value in trainer.callback_metrics.items()
+            if self._validated or not key.startswith("val/")
+        }
         self.rows.append({**row, **logged})
         if trainer.is_global_zero:
             self.write()
@@ -140,8 +148,9 @@ def _line(row: dict[str, Any], scores: Callable[[dict[str, Any]], str]) -> str:
         value = row.get(key)
         return "-" if value is None else f"{value:.3f}"
 
+    validated = any(key.startswith("val/") for key in row)
+    valid = f"val loss {show('val/loss')}  {scores(row)}  " if validated else ""
     return (
-        f"epoch {row['epoch']:>3}  step {row['step']:>6}  loss {show('train/loss')}  "
-        f"val loss {show('val/loss')}  {scores(row)}  {row['images_per_second']:.1f} img/s  "
-        f"{row['seconds'] / 60:.1f} min"
+        f"epoch {row['epoch']:>3}  step {row['step']:>6}  loss {show('train/loss')}  {valid}"
+        f"{row['images_per_second']:.1f} img/s  {row['seconds'] / 60:.1f} min"
     )
