@@ -3,6 +3,9 @@
 The real architecture at full size (ViT-B/16, 352 pixels) with random weights, on drawn pictures:
 
     python benchmarks/prompt_feature_cache.py --pictures 8 --epochs 3
+
+The first epoch with the memory fills it; the figure is about those after it. Seconds of the clock,
+and of the processor, which a busy machine leaves alone.
 """
 
 from __future__ import annotations
@@ -41,8 +44,10 @@ def write_random_clipseg(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-def train(folder: Path, pictures: torch.Tensor, epochs: int, cached: bool) -> list[float]:
-    """Seconds of each epoch; the last entry is the loss at the end."""
+def train(
+    folder: Path, pictures: torch.Tensor, epochs: int, cached: bool
+) -> tuple[list[tuple[float, float]], float]:
+    """Seconds of the clock and of the processor of each epoch; and the loss at the end."""
     torch.manual_seed(1)
     network = create_model("clipseg", weights=str(folder)).train()
     if cached:
@@ -52,7 +57,7 @@ def train(folder: Path, pictures: torch.Tensor, epochs: int, cached: bool) -> li
     truth[:, 0, 100:140] = 1
     seconds, value = [], 0.0
     for _ in range(epochs):
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         for batch in pictures.split(2):
             logits = network(batch, [PROMPTS] * len(batch))
             loss = nn.functional.binary_cross_entropy_with_logits(logits, truth[: len(batch)])
@@ -60,23 +65,31 @@ def train(folder: Path, pictures: torch.Tensor, epochs: int, cached: bool) -> li
             loss.backward()
             optimizer.step()
             value = loss.item()
-        seconds.append(time.perf_counter() - start)
-    return [*seconds, value]
+        seconds.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    return seconds, value
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     pictures = torch.randn(arguments.pictures, 3, 352, 352)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_random_clipseg(folder)
+        after: dict[bool, tuple[float, float]] = {}
         for cached in (False, True):
-            *seconds, loss = train(folder, pictures, arguments.epochs, cached)
-            shown = ", ".join(f"{value:.2f}" for value in seconds)
-            print(f"{'kept' if cached else 'computed':>9}: epochs {shown} s; loss {loss:.6f}")
+            seconds, loss = train(folder, pictures, arguments.epochs, cached)
+            shown = ", ".join(f"{clock:.2f} ({cpu:.2f})" for clock, cpu in seconds)
+            print(f"{'kept' if cached else 'computed':>9}: epochs {shown} s; loss {loss:.6f}",
+                  flush=True)  # fmt: skip
+            later = seconds[1:] or seconds
+            after[cached] = min(one[0] for one in later), min(one[1] for one in later)
+        clock, cpu = (after[False][i] / after[True][i] for i in (0, 1))
+        print(f"an epoch is {clock:.1f} times as fast ({cpu:.1f} in processor time)")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 python benchmarks/speech_speed.py                                  # untrained, 30 tokens, batch 8
 python benchmarks/speech_speed.py --weights runs/paraformer/latest # real-time factor and ONNX too
+python benchmarks/speech_speed.py --weights runs/paraformer/latest \\
+    --against runs/autoregressive/latest --clips prompts/ --split test
+                                # both trained, on the clips whose texts are nearest to 30 tokens
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import torch
 from faultline.speech.paraformer import Autoregressive, Paraformer
 from faultline.speech.paraformer.cif import integrate
 from faultline.speech.paraformer.encoder import real_frames
+from faultline.speech.paraformer.network import without_specials
 from faultline.speech.tokenizer import END_ID
 
 VOCABULARY, MELS, ROUNDS = 32, 80, 15
@@ -36,12 +40,12 @@ def median_ms(action):
 def prediction_and_decoding(batch, tokens, frames):
     """Times of what lies behind the same encoder; both write exactly `tokens` tokens."""
     torch.manual_seed(0)
-    parallel = Paraformer(VOCABULARY, MELS).eval()
-    causal = Autoregressive(VOCABULARY, MELS).eval()
+    parallel = Paraformer(VOCABULARY, MELS, skip=3).eval()
+    causal = Autoregressive(VOCABULARY, MELS, skip=3).eval()
     with torch.no_grad():
         causal.output.bias[END_ID] = -1e4  # an untrained network never ends by itself
-    features = torch.randn(batch, 2 * frames, MELS)
-    lengths = torch.full((batch,), 2 * frames)
+    features = torch.randn(batch, 3 * frames, MELS)
+    lengths = torch.full((batch,), 3 * frames)
     with torch.inference_mode():
         hidden, mask, _ = parallel.encoder(features, lengths)
 
@@ -49,7 +53,8 @@ def prediction_and_decoding(batch, tokens, frames):
             alpha = parallel.predictor(hidden, mask)
             vectors = integrate(alpha, hidden, tokens)
             real = real_frames(torch.full((batch,), tokens), tokens)
-            return parallel.decoder(vectors, real, hidden, mask).softmax(-1).max(-1)
+            logits = parallel.decoder(vectors, real, hidden, mask)
+            return without_specials(logits).softmax(-1).max(-1)
 
         def one_by_one():
             return causal.write(hidden, mask, torch.full((batch,), tokens - 1))
@@ -57,6 +62,47 @@ def prediction_and_decoding(batch, tokens, frames):
         assert one_by_one().tokens.shape == (batch, tokens)
         encoding = median_ms(lambda: parallel.encoder(features, lengths))
         return encoding, median_ms(in_parallel), median_ms(one_by_one)
+
+
+def on_clips(weights, against, manifest, split, batch, tokens):
+    """Times behind the encoder on real clips, and the error rates of both on the whole part."""
+    from faultline.speech.audio.reading import read_audio
+    from faultline.speech.data.manifest import read_manifest
+    from faultline.speech.data.samples import pad_features
+    from faultline.speech.recogniser import Recogniser
+
+    parallel, causal = Recogniser.load(weights, "cpu"), Recogniser.load(against, "cpu")
+    rows = [row for row in read_manifest(manifest).utterances if row.split == split]
+    if not rows:
+        raise SystemExit(f"{manifest} has no rows whose split is {split!r}")
+    near = sorted(rows, key=lambda row: abs(len(row.text) + 1 - tokens))[:batch]
+    clips = [parallel.frontend.features(read_audio(r.path, parallel.frontend.sample_rate))
+             for r in near]  # fmt: skip
+    features, lengths = pad_features(clips)
+    with torch.inference_mode():
+        hidden, mask, frames = parallel.network.encoder(features, lengths)
+        other, other_mask, _ = causal.network.encoder(features, lengths)
+        found = parallel.network.answer(hidden, mask, frames)
+        written = causal.network.write(other, other_mask, frames)
+        encoding = median_ms(lambda: parallel.network.encoder(features, lengths))
+        fast = median_ms(lambda: parallel.network.answer(hidden, mask, frames))
+        slow = median_ms(lambda: causal.network.write(other, other_mask, frames))
+    return {
+        "clips": len(clips), "frames": hidden.shape[1],
+        "tokens": [found.tokens.shape[1], written.tokens.shape[1]],
+        "encoder_ms": round(encoding, 2), "paraformer_ms": round(fast, 2),
+        "autoregressive_ms": round(slow, 2), "gain": round(slow / fast, 1),
+        "gain_end_to_end": round((encoding + slow) / (encoding + fast), 1),
+        "cer": [error_rate(recogniser, rows) for recogniser in (parallel, causal)],
+    }  # fmt: skip
+
+
+def error_rate(recogniser, rows):
+    """CER over `rows`."""
+    from faultline.speech.metrics import error_rates
+
+    said = recogniser.transcribe_files([row.path for row in rows])
+    return round(error_rates([r.text for r in rows], [t.text for t in said]).cer, 4)
 
 
 def trained(weights):
@@ -80,10 +126,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=30)
-    parser.add_argument("--frames", type=int, default=150, help="frames of 20 ms: 3 s")
-    parser.add_argument("--weights", help="a recogniser, for real-time factor and ONNX")
+    parser.add_argument("--frames", type=int, default=75, help="2.2 s in frames of 30 ms")
+    parser.add_argument("--weights", help="a paraformer, for real-time factor and ONNX")
+    parser.add_argument("--against", help="an autoregressive recogniser, to compare on --clips")
+    parser.add_argument("--clips", help="manifest, or the folder of one")
+    parser.add_argument("--split", default="test", help="which rows of --clips")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    if given.against:
+        row = on_clips(given.weights, given.against, given.clips, given.split,
+                       given.batch, given.tokens)  # fmt: skip
+        print(json.dumps(row))
+        return
     encoder, parallel, causal = prediction_and_decoding(given.batch, given.tokens, given.frames)
     row = {
         "batch": given.batch, "tokens": given.tokens, "encoder_ms": round(encoder, 2),

@@ -295,10 +295,17 @@ def doctor(
     config: ConfigFile = None,
     save: Annotated[Path | None, typer.Option("--save", help="Folder for the findings.")] = None,
     system: Annotated[
-        bool, typer.Option("--system", help="Run every model, loss, split, ... once.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--system/--no-system",
+            help="Run every model, loss, split, ... once, and tell of each; done in brief "
+            "where no data set is given.",
+        ),
+    ] = None,
 ) -> None:
     """Check this machine and, with data=FOLDER, a data set. Exit code 1 if a result would suffer.
+
+    Without a data set every part of the package runs once.
 
     Examples:
 
@@ -323,7 +330,8 @@ def profile(
         ),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Side of the pictures: 256, for backbones 224.")
+        str | None,
+        typer.Option(help="Side of the pictures, or 256x1600; 256, for backbones 224."),
     ] = None,
     batch: Annotated[str, typer.Option(help="Batch sizes, by commas.")] = "1,2,4,8",
     names: Annotated[str, typer.Option(help="Backbones, by commas; all by default.")] = "",
@@ -339,7 +347,11 @@ def profile(
 
       faultline profile model=unet model.base_channels=32 --size 256
 
+      faultline profile model=convnext_cbam model.size=full --size 256x1600 --batch 1
+
       faultline profile backbones --names swin,conv_next --size 224
+
+      faultline profile task=speech model=paraformer --batch 1,8
     """
     from faultline.profiling.command import run_profile
 

@@ -42,6 +42,7 @@ def test_collect_is_complete_and_plain(tmp_path: Path, monkeypatch: pytest.Monke
 def test_secrets_are_blanked(typed: str, stored: str) -> None:
     assert provenance.command_line(["faultline", *typed.split()]) == f"faultline {stored}"
     assert provenance.command_line([]) == ""
+    assert provenance.command_line(["/site/faultline/__main__.py", "x"]) == "python -m faultline x"
 
 
 def test_package_hash_follows_names_and_contents(

@@ -180,6 +180,11 @@ class TestWhatTheDocumentTypes:
         (["task=classifcation"], ["task='classifcation'", "did you mean 'classification'"]),
         (["task=classification", "model=unet_mini"], ["'unet_mini' is made for segmentation"]),
         (["task=segmentation", "model=tiny_classifier"], ["made for classification", "unet_mini"]),
+        (
+            ["model=dual_head"],
+            ["'dual_head' answers two", "model.name=conv_next", "model.name=unet"],
+        ),
+        (["task=classification", "model=dual_head"], ["no training fits both of its heads"]),
         (["task=classification", "loss=bce_dice"], ["compares areas", "focal"]),
         (["task=classification", "loss=focal", "loss.gama=1"], ["'gama'", "did you mean 'gamma'"]),
         (["task=classification", "data.sampler=rare"], ["data.sampler='rare'"]),
@@ -203,8 +208,12 @@ def test_mistakes_are_explained(words, messages, steel, tmp_path):
 
 
 def test_a_softmax_data_set_refuses_a_sigmoid_loss(folders, tmp_path, capsys):
-    assert run("train", f"data={folders}", f"output_dir={tmp_path}", *TINY, "loss=bce") == 2
-    assert "multilabel" in capsys.readouterr().err
+    for word in ("loss=bce", "loss.type=bce_with_logits", "loss=asymmetric"):
+        assert run("train", f"data={folders}", f"output_dir={tmp_path}", *TINY, word) == 2
+        said = capsys.readouterr().err
+        assert "a picture shows exactly one" in said
+        assert "use loss=cross_entropy or loss=focal" in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_task_finds_its_parts():

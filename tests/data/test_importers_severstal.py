@@ -157,6 +157,21 @@ def test_tables_that_cannot_be_used(tmp_path: Path, content: bytes, message: str
         read(folder(tmp_path, content), format="severstal")
 
 
+@pytest.mark.parametrize("header", ["ImageId,EncodedPixels", "ImageId;ClassId;EncodedPixels"])
+def test_a_table_that_lacks_a_column_is_named_whatever_format_is_asked(
+    tmp_path: Path, header: str
+) -> None:
+    root = folder(tmp_path, f"{header}\na.png,1 2\n")
+    with pytest.raises(DataError, match=f"{header}.*columns are missing.*ImageId,ClassId,Encoded"):
+        read(root)
+
+
+def test_a_table_of_something_else_is_not_held_against_a_folder(tmp_path: Path) -> None:
+    root = folder(tmp_path, "name,price\na,2\n")
+    with pytest.raises(DataError, match="no annotation file and no masks"):
+        read(root)
+
+
 def test_no_table_at_all(tmp_path: Path) -> None:
     root = folder(tmp_path, NEW + "a.png,1,1 2\n")
     (root / "train.csv").unlink()

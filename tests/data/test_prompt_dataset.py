@@ -1,6 +1,7 @@
 """Samples of prompted training: questions, their masks, balance, and order by seed and epoch."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,6 +70,17 @@ class TestTraining:
         data = crops(parts, absent_share=1.0, unknown_share=0.3)
         asked = [q for number in range(400) for q in data[0, number].questions]
         assert np.mean([q.name is None for q in asked]) == pytest.approx(0.3, abs=0.06)
+
+    def test_what_is_asked_often_is_asked_in_vain_more_often(self, parts):
+        data = crops(replace(parts, weights={"walls": 6.0, "boards": 1.0, "tiles": 2.0}))
+        assert data._asked == pytest.approx({"crack": 6 / 9, "seam": 1 / 9, "break": 1 / 9})
+        nothing = next(item for item in data.items if not item.parts)
+        rng = np.random.default_rng(0)
+        found = Counter(data._about_absent(nothing, rng).name for _ in range(3000))
+        roots = {name: np.sqrt(share) for name, share in data._asked.items()}
+        known = sum(found[name] for name in roots)
+        for name, root in roots.items():
+            assert found[name] / known == pytest.approx(root / sum(roots.values()), abs=0.03)
 
     def test_sources_are_drawn_by_weight_and_classes_evenly(self, parts):
         data = crops(parts, length=2000)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from evaluation_samples import draw, write_coco
 from rich.console import Console
 
 from faultline.errors import DataError
+from faultline.evaluation.doctor import system
 from faultline.evaluation.doctor.command import run_doctor
+from faultline.evaluation.doctor.system import Check
 
 
 def output() -> Console:
@@ -24,8 +27,27 @@ def text_of(console: Console) -> str:
 
 def test_machine_alone() -> None:
     console = output()
-    assert run_doctor(console=console) == 0
+    assert run_doctor(console=console, system=False) == 0
     assert "Environment: all checks passed" in text_of(console)
+    assert "every part" not in text_of(console).partition("data=FOLDER")[0]
+
+
+def test_without_data_every_part_runs_and_is_told_of_in_brief(monkeypatch, tmp_path: Path) -> None:
+    checks = [Check("loss", name, lambda: "fine") for name in ("first", "second")]
+    monkeypatch.setattr(system, "all_checks", lambda scratch: checks)
+    console = output()
+    assert run_doctor(console=console) == 0
+    said = text_of(console)
+    assert "running every part once" in said
+    assert "System: all checks passed" in said
+    assert re.search(r"loss\W+2\W+0\W+0", said)
+    assert "second" not in said
+    write_coco(tmp_path, "train", [draw("a.png", 1)])
+    console = output()
+    assert run_doctor([f"data={tmp_path}"], console=console) == 0
+    assert "running every part" not in text_of(console)
+    assert run_doctor([f"data={tmp_path}"], system=True, console=console) == 0
+    assert "second" in text_of(console)
 
 
 def test_data_set_with_findings_in_a_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -39,6 +40,12 @@ def test_models_run_forward_and_backward(name, tmp_path):
     assert "64, 64" in check.run()
 
 
+def test_every_importer_of_the_package_reads_something(tmp_path):
+    notes = [check.run() for check in all_checks(tmp_path) if check.part == "importer"]
+    assert len(notes) >= 7
+    assert all(re.fullmatch(r"[1-9]\d* pictures", note) for note in notes)
+
+
 def test_failures_are_told_and_decide_the_exit_code(monkeypatch, tmp_path):
     def crash():
         raise RuntimeError("boom\nsecond line")
@@ -71,6 +78,22 @@ def test_failures_are_told_and_decide_the_exit_code(monkeypatch, tmp_path):
     assert "optional" in console.file.getvalue()
     told = json.loads((tmp_path / "doctor.json").read_text())
     assert any("boom" in finding["message"] for finding in told["findings"])
+
+
+def test_nothing_is_fetched_to_try_it(monkeypatch):
+    from faultline.evaluation.doctor import tiny
+
+    monkeypatch.setattr(tiny, "is_at_hand", lambda weights: False)
+    with pytest.raises(ConfigError, match="has not been fetched to this machine"):
+        tiny.run_fetched_model(MODELS.get("clipseg"))
+
+
+def test_a_local_folder_is_at_hand(tmp_path):
+    pytest.importorskip("transformers")
+    from faultline.models.clipseg_base import is_at_hand
+
+    assert is_at_hand(str(tmp_path))
+    assert not is_at_hand("nobody/has-this-model")
 
 
 @pytest.mark.slow

@@ -81,6 +81,21 @@ def test_0_255_masks_read_as_ignore_are_recognised():
     assert "0/255 mask" in sentence
 
 
+def test_a_slow_training_is_not_told_to_go_slower():
+    advice = judge(noise(0.0, 0.2), TRUTH, learning_rate=1e-4).verdicts[0].advice
+    assert "raise the learning rate (now 0.0001)" in advice
+
+
+def test_a_few_stray_pixels_are_still_background():
+    """The failure of the document on real walls: a sixteenth of what is labelled is painted."""
+    scattered = noise(0.0, 0.2)
+    stray = max(1, round(0.06 * TRUTH.sum()))
+    scattered.flat[:stray] = 0.7
+    found = judge(scattered, TRUTH, threshold=0.5)
+    assert found.codes[0] == "predicts_background"
+    assert "Next to nothing but background" in found.verdicts[0].sentence
+
+
 def test_advice_uses_what_is_known():
     diagnosis = judge(
         noise(0.0, 0.2),

@@ -103,6 +103,19 @@ class TestThresholds:
         assert 0.1 < choice.value <= 0.3
         assert counts.false_rate_at(choice.value) == 1.0
 
+    def test_a_twentieth_of_the_iou_buys_as_few_as_it_can(self):
+        # 400 pixels, 100 of them shown: 96 at 0.9, 4 at 0.4. Absent pictures reach 0.3, 0.5, 0.95.
+        truth = np.zeros((20, 20), np.uint8)
+        truth[:5] = 1
+        probability = np.full((20, 20), 0.1, np.float32)
+        probability.flat[:96], probability.flat[96:100] = 0.9, 0.4
+        counts = filled([], [0.3, 0.5, 0.95])
+        counts.update(probability, truth)
+        choice = counts.choose()
+        assert 0.5 < choice.value <= 0.9  # not 0.4 with IoU 1 and two false answers
+        assert counts.counts_at(choice.value).iou == pytest.approx(0.96)
+        assert counts.false_rate_at(choice.value) == pytest.approx(1 / 3)
+
     def test_more_false_answers_may_be_allowed(self):
         counts = filled([(0.6, 0.2)], [0.5])
         assert counts.choose(max_false_rate=1.0).value < 0.5

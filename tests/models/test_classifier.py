@@ -137,4 +137,4 @@ def test_dual_head_refuses_bad_settings(settings):
 
 
 def test_dual_head_has_a_tag_of_its_own():
-    assert MODELS.get("dual_head").tags == {"dual_head"}
+    assert MODELS.get("dual_head").tags == {"dual_head", "network_only"}

@@ -10,7 +10,7 @@ from faultline.cli import main
 from faultline.errors import ConfigError
 from faultline.profiling.backbones import DOCUMENT, backbone_lines, measure_backbones
 from faultline.profiling.command import run_profile
-from faultline.profiling.profile import ProfileSettings
+from faultline.profiling.profile import ProfileSettings, card_plans
 
 QUICK = ("--size", "32", "--batch", "1,2", "--precision", "fp32", "--device", "cpu")
 
@@ -45,6 +45,7 @@ class TestAModel:
 
         model = create_model("unet_mini", base_channels=4)
         assert found["parameters"] == count_parameters(model)
+        assert found["kept_once"] < found["activations"] / 10  # fp32 keeps no copies of weights
         assert found["flops"] == count_flops(model, (1, 3, 32, 32))
         assert found["settings"] == {"base_channels": 4}
         assert [row["batch"] for row in found["memory"]] == [1, 2, 4]
@@ -66,6 +67,25 @@ class TestAModel:
             assert expected in text
         assert all(len(line) < 120 for line in lines[1:])
 
+    def test_batches_for_cards_are_computed_from_the_counts(self, profiled):
+        found, lines, _ = profiled
+        assert [row["gigabytes"] for row in found["cards"]] == [12, 24, 32]
+        assert all(row["batch"] * row["accumulation"] == 32 for row in found["cards"])
+        assert "12 GB 32 x 1" in "\n".join(lines)
+        # 1 GB of weights and their kin, 1.5 GB a picture: 1.15 (1 + 1.5 B) has to fit.
+        rows = card_plans(62_500_000, 1_500_000_000)
+        assert [(row["batch"], row["accumulation"]) for row in rows] == [(4, 8), (8, 4), (16, 2)]
+        assert rows[0]["needed"] == pytest.approx(1.15 * 7e9)
+        small = card_plans(10**6, 13 * 10**9)[0]
+        assert not small["fits"]
+
+    def test_pictures_need_not_be_square(self, tmp_path):
+        file = run_profile(
+            ["model=unet_mini", "model.base_channels=4"], size="16x48", batches="1", device="cpu",
+            precision="fp32", save=tmp_path, say=lambda line: None,
+        )  # fmt: skip
+        assert json.loads(file.read_text())["size"] == [16, 48]
+
     def test_the_command_and_its_json(self, tmp_path, capsys):
         words = ("model=unet", "model.base_channels=2", "model.depth=2")
         assert run("profile", *words, *QUICK, "--save", tmp_path, "--json") == 0
@@ -80,6 +100,9 @@ class TestAModel:
             (("model=unet", "model.base_chanels=2"), "'base_chanels'"),
             (("model=unet", "--batch", "two"), "--batch 'two' is not understood"),
             (("model=unet", "--batch", "0,1"), "above 0"),
+            (("model=unet", "--size", "256by1600"), "--size '256by1600' is not understood"),
+            (("model=unet", "--size", "0"), "--size '0' is not understood"),
+            (("model=unet", "--size", "1x2x3"), "such as 256x1600"),
             (("model=unet", "device=tpu7"), "unknown device 'tpu7'"),
             (("model=unet", "--names", "swin"), "belong to `faultline profile backbones`"),
             (("backbones", "model=unet"), "does not take model=unet"),

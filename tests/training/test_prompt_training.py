@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from faultline.predict.prompted import PromptPredictor
 from faultline.training.fit import train
 from faultline.training.kinds import training_config
 from faultline.training.prompted_distance import distance_limit
+from faultline.training.prompted_guard import PromptGuard
+from faultline.training.prompted_scorer import PromptScorer
 from faultline.training.prompted_task import drill
 
 
@@ -157,6 +160,39 @@ class TestGuard:
                            "trainer.guard_action=stop", "data.crops_per_image=1")  # fmt: skip
         with pytest.raises(TrainingError, match="finds no foreground"):
             train(training_config(words), say=silent)
+
+
+class TestGuardAtChance:
+    """A few stray pixels keep an IoU above 0 where nothing is found."""
+
+    def guard(self, iou, threshold="0.5"):
+        lines = []
+        config = training_config([*PROMPT_WORDS, f"threshold={threshold}"])
+        scorer = PromptScorer(config.threshold, config.prompts, ("crack", "seam"), "fp32")
+        truth = np.zeros((20, 20), np.uint8)
+        for name, rows in (("crack", 1), ("seam", 5)):  # 5 % and 25 %: chance is 0.15
+            truth[:rows] = 1
+            noise = np.random.default_rng(0).random((20, 20)) * 0.49
+            scorer.counts[name].update(noise, truth)
+        latest = {"iou": iou, "threshold": 0.3}
+        selection = SimpleNamespace(scorer=scorer, latest=latest)
+        return PromptGuard(selection, config, [], lines.append), lines
+
+    def test_chance_is_the_mean_over_the_classes(self):
+        guard, _ = self.guard(0.1)
+        assert guard.chance() == pytest.approx(0.15)
+
+    @pytest.mark.parametrize(
+        ("iou", "threshold", "step", "tells"),
+        [(0.02, "0.5", 200, True), (0.02, "0.5", 100, False), (0.0, "0.5", 10, True),
+         (0.3, "0.5", 200, False), (0.16, "auto", 200, True), (0.16, "auto", 100, False)],
+    )  # fmt: skip
+    def test_tells_after_three_validations_without_more(self, iou, threshold, step, tells):
+        guard, lines = self.guard(iou, threshold)
+        for _ in range(3):
+            assert not lines
+            guard.on_validation_end(SimpleNamespace(global_step=step), None)
+        assert any("no foreground after 3 validations" in line for line in lines) is tells
 
 
 class TestRepeating:

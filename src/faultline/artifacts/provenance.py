@@ -121,9 +121,14 @@ def git_state() -> dict[str, Any] | None:
 
 def command_line(argv: Sequence[str]) -> str:
     """The command as typed, with the program's bare name and secrets blanked out."""
-    words = [Path(argv[0]).name, *argv[1:]] if argv else []
+    words = [_program(Path(argv[0])), *argv[1:]] if argv else []
     hidden = _SECRET.sub(r"\1\2***", " ".join(words))
     return _URL_LOGIN.sub(r"\1***@", hidden)
+
+
+def _program(path: Path) -> str:
+    """Bare name of a program; a package that is run as a module is named as it is typed."""
+    return f"python -m {path.parent.name}" if path.name == "__main__.py" else path.name
 
 
 def _git(*arguments: str) -> str | None:

@@ -204,13 +204,15 @@ class PromptsConfig:
         per_picture: Questions about each training picture.
         absent_share: Share of the questions that ask for what the picture does not show.
         unknown_share: Share of those that ask for something that is no class at all.
+        absence_weight: Weight of the loss of false answers, on questions with an empty mask.
         text_weight: Weight of the loss that keeps wordings of one class together.
         criterion: What thresholds are chosen by: `iou`, `dice`, or `percentile`, which needs no
             labels.
         percentile: For `percentile`: share of the pixels, in per cent, that stays unpainted.
         max_false_rate: Share of the questions about something absent that may be answered
             falsely, where thresholds can see to it at little cost.
-        clean_up: Try morphological clean-up on validation, and keep it where it helps.
+        clean_up: Try clean-up of masks (morphology, a random field over colours) on validation,
+            and keep it where it helps.
         cache_features: Keep what a frozen backbone sees of a picture, where nothing is augmented.
     """
 
@@ -220,6 +222,7 @@ class PromptsConfig:
     per_picture: int = 2
     absent_share: float = 0.5
     unknown_share: float = 0.1
+    absence_weight: float = 1.0
     text_weight: float = 0.2
     criterion: str = "iou"
     percentile: float = 95.0

@@ -43,6 +43,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "prompts.per_picture": (1, 64),
     "prompts.absent_share": (0.0, 1.0),
     "prompts.unknown_share": (0.0, 1.0),
+    "prompts.absence_weight": (0.0, 1e6),
     "prompts.text_weight": (0.0, 1e6),
     "prompts.percentile": (0.001, 99.999),
     "prompts.max_false_rate": (0.0, 1.0),

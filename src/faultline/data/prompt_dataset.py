@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,8 @@ from faultline.data.wordings import Wordings
 from faultline.types import IGNORE_INDEX
 
 Pixels = NDArray[np.uint8]
+_SELDOM = 0.001
+"""Added to how often a class is asked, so that one without training pictures is asked, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,8 @@ class PromptCrops(PromptPictures):
 
     A sample is addressed by (epoch, number), and everything random about it follows from the
     seed, the epoch and the number alone, as in `TrainingCrops`. A source is drawn first, then a
-    class that it shows (or "nothing", where it has such pictures), then a picture.
+    class that it shows (or "nothing", where it has such pictures), then a picture. What a picture
+    does not show is asked for the more often the more often it is asked for elsewhere (root of it).
 
     Args:
         parts: Items to train on, and the weights of the sources.
@@ -216,6 +219,7 @@ class PromptCrops(PromptPictures):
         self._buckets = _buckets(self.items)
         weights = np.array([parts.weights.get(name, 1.0) for name in self._buckets])
         self._weights = weights / weights.sum()
+        self._asked = _shares_asked(self._buckets, self._weights)
 
     def __len__(self) -> int:
         return self.length
@@ -257,7 +261,9 @@ class PromptCrops(PromptPictures):
     def _about_absent(self, item: PromptItem, rng: np.random.Generator) -> Question:
         if not item.absent or rng.random() < self.unknown_share:
             return Question(self.wordings.draw_foreign(rng), None, False)
-        name = item.absent[int(rng.integers(len(item.absent)))]
+        # What is often asked where it is there, and seldom where it is not, is painted everywhere.
+        weights = np.sqrt([self._asked.get(name, 0.0) + _SELDOM for name in item.absent])
+        name = item.absent[int(rng.choice(len(weights), p=weights / weights.sum()))]
         return Question(self.wordings.draw(name, rng), name, False)
 
     def _draw(self, rng: np.random.Generator) -> tuple[int, str | None]:
@@ -299,6 +305,18 @@ def _buckets(items: Sequence[PromptItem]) -> dict[str, dict[str | None, list[int
         for name in item.parts or (None,):
             own.setdefault(name, []).append(number)
     return found
+
+
+def _shares_asked(
+    buckets: Mapping[str, Mapping[str | None, Sequence[int]]], weights: Sequence[float]
+) -> dict[str, float]:
+    """Class -> how often a sample is drawn for it; `weights` are those of the sources."""
+    shares: dict[str, float] = {}
+    for own, weight in zip(buckets.values(), weights, strict=True):
+        for name in own:
+            if name is not None:
+                shares[name] = shares.get(name, 0.0) + float(weight) / len(own)
+    return shares
 
 
 def _to_tensor(image: Pixels) -> Tensor:

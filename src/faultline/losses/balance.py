@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultline.errors import ConfigError
-from faultline.losses.loss import LOSSES
+from faultline.losses.loss import LOSSES, SegmentationLoss
+from faultline.registry import Entry
+from faultline.types import LabelKind
 
 DYNAMIC = "dynamic"
 BALANCED = "balanced"
@@ -69,17 +71,31 @@ def settings_from_targets(
     }  # fmt: skip
 
 
-def check_for_pictures(name: str) -> None:
-    """Make sure that the loss `name` is defined for whole pictures.
+def check_for_pictures(name: str, kind: LabelKind = LabelKind.MULTILABEL) -> None:
+    """Make sure that the loss `name` is defined for whole pictures with classes of this `kind`.
 
     Raises:
         UnknownNameError: There is no such loss.
-        ConfigError: It needs masks.
+        ConfigError: It needs masks, or takes classes one by one where they exclude each other.
     """
-    if "classification" not in LOSSES.get(name).tags:
-        fitting = [entry.name for entry in LOSSES if "classification" in entry.tags]
+    entry = LOSSES.get(name)
+    fitting = [one for one in LOSSES if "classification" in one.tags and kind in _kinds(one)]
+    known = ", ".join(one.name for one in fitting)
+    words = " or ".join(f"loss={one.name}" for one in fitting)
+    if "classification" not in entry.tags:
         raise ConfigError(
             f"loss {name!r} compares areas, and classification has none",
             where="loss.name",
-            remedy=f"use one of: {', '.join(fitting)}",
+            remedy=f"use one of: {known}",
         )
+    if kind is LabelKind.MULTICLASS and kind not in _kinds(entry):
+        raise ConfigError(
+            f"loss {name!r} asks about each class by itself, and here a picture shows exactly one",
+            where="loss.name",
+            remedy=f"use {words}",
+        )
+
+
+def _kinds(entry: Entry[SegmentationLoss]) -> tuple[LabelKind, ...]:
+    """Relations between classes that a loss is defined for; all where it does not say."""
+    return tuple(getattr(entry.builder, "kinds", tuple(LabelKind)))

@@ -14,6 +14,10 @@ _CONSTANT_RANGE = 0.002
 _MANY = 0.5
 _EVERYTHING = 0.95
 _WEAK_IOU = 0.1
+_FEW = 0.1
+"""Painted pixels, as a share of the labelled ones, below which next to nothing is painted."""
+_SLOW = 2e-4
+"""Learning rate up to which too little is the likelier fault."""
 _SHIFT = 3
 """Pixels: predictions of thin lines are off by one or two anyway."""
 
@@ -148,13 +152,14 @@ def _threshold_off(facts: Facts) -> Verdict | None:
 
 
 def _predicts_background(facts: Facts) -> Verdict | None:
-    few = facts["predicted_share"] < 0.01 * facts["label_share"]
+    few = facts["predicted_share"] < _FEW * facts["label_share"]
     if not _has_labels(facts) or not few or not _varies(facts):
         return None
     if _has_learned(facts) or _is_inverted(facts):
         return None
     sentence = (
-        f"Only background is predicted: the highest probability is {facts['high']:.3f}, "
+        "Next to nothing but background is predicted: the highest probability is "
+        f"{facts['high']:.3f}, "
         f"{percent(facts['predicted_share'])} of the pixels reach {facts['threshold']:g}, and "
         "no threshold separates the classes; pixel accuracy "
         f"{percent(facts['pixel_accuracy'])} says nothing here."
@@ -250,7 +255,11 @@ def _other_loss(facts: Facts) -> str:
 
 def _rate(facts: Facts) -> str:
     rate = facts.get("learning_rate")
-    return "; lower the learning rate" + (f" (now {rate:g})" if rate is not None else "")
+    if rate is None:
+        return "; lower the learning rate"
+    # Nothing learned at such a rate is rather too little than too much of it.
+    way = "raise" if rate <= _SLOW else "lower"
+    return f"; {way} the learning rate (now {rate:g})"
 
 
 def _rarer(facts: Facts, too_high: bool) -> str:

@@ -47,6 +47,20 @@ def load_base(weights: str) -> tuple[Any, Any]:
     return model.eval(), tokenizer
 
 
+def is_at_hand(weights: str) -> bool:
+    """Whether a base can be loaded without a network: a local folder, or fetched before.
+
+    Raises:
+        MissingExtraError: transformers is not installed.
+    """
+    if Path(weights).expanduser().is_dir():
+        return True
+    _transformers()
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(weights, "config.json"), str)
+
+
 def _transformers() -> Any:
     try:
         import transformers

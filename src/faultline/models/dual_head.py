@@ -23,7 +23,7 @@ from faultline.models.aspp import ASPP
 from faultline.models.backbones import Backbone, Pretrained, create_backbone
 from faultline.models.blocks import ConvNormAct, require
 from faultline.models.cbam import Attention
-from faultline.models.registry import MODELS
+from faultline.models.registry import MODELS, NETWORK_ONLY
 
 
 class DualLogits(NamedTuple):
@@ -105,7 +105,7 @@ class DualHead(nn.Module):
         return self.backbone.set_grad_checkpointing(enable)
 
 
-@MODELS.register("dual_head", tags=["dual_head"])
+@MODELS.register("dual_head", tags=["dual_head", NETWORK_ONLY])
 def dual_head(
     num_classes: int = 1,
     num_masks: int = 1,
@@ -121,7 +121,7 @@ def dual_head(
     drop_path: float = 0.0,
     in_channels: int = 3,
 ) -> nn.Module:
-    """One backbone with a classification head and a light segmentation decoder.
+    """One backbone with a classification head and a light segmentation decoder; not trained here.
 
     Args:
         num_classes: K, class logits.

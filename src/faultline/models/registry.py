@@ -7,3 +7,6 @@ from torch import nn
 from faultline.registry import Registry
 
 MODELS: Registry[nn.Module] = Registry("model", "faultline.models")
+
+NETWORK_ONLY = "network_only"
+"""Tag of models that can be built, but that no command trains."""

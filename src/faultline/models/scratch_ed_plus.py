@@ -1,12 +1,13 @@
 """ScratchEDPlus: the skip-free network that is meant to match a U-Net on thin structures.
 
 Same skeleton as ScratchED. What a U-Net gets from its skips, this gets from a bottleneck that
-loses little: three stages only, in-scale residual blocks, channel attention and ASPP.
+loses little: three stages of in-scale residual blocks with channel attention, the last of which
+widens its view by dilation instead of halving the map again (Yu & Koltun 2016), and ASPP.
 Nothing at full resolution: convolutions there cost most of the time and a skip-free decoder has
 no full-resolution information to refine, so the stem folds 2x2 pixels into channels and the head
 unfolds them (sub-pixel convolution, Shi et al. 2016).
 
-Where in an 8x8 block a thin line runs is known to the channels of the bottleneck only. The decoder
+Where in a 4x4 block a thin line runs is known to the channels of the bottleneck only. The decoder
 therefore adds to the bilinear upsampling what the channels say about the position inside a block:
 interpolation alone blurs it (see docs/decisions).
 
@@ -15,10 +16,9 @@ Shapes for an input of (B, 3, H, W) and width w = base_channels:
     stem        (B, 12, H/2, W/2)   space to depth
     stage 1     (B,  w, H/2, W/2)   Conv 3x3 -> residual block(s) -> SE
     stage 2     (B, 2w, H/4, W/4)   Conv 3x3 /2 -> residual block(s) -> SE
-    stage 3     (B, 4w, H/8, W/8)   Conv 3x3 /2 -> residual block(s) -> SE
-    bottleneck  (B, 8w, H/8, W/8)   ASPP -> 1x1 fusion; the only thing that the decoder sees
-    decoder 3   (B, 2w, H/4, W/4)   bilinear x2 + detail -> residual block -> SE
-    decoder 2   (B,  w, H/2, W/2)   bilinear x2 + detail -> residual block -> SE
+    stage 3     (B, 3w, H/4, W/4)   Conv 3x3 -> residual block(s) with dilation 2 -> SE
+    bottleneck  (B, 4w, H/4, W/4)   ASPP -> 1x1 fusion; the only thing that the decoder sees
+    decoder     (B,  w, H/2, W/2)   bilinear x2 + detail -> residual block -> SE
     head        (B,  K, H,   W)     Conv 3x3 to 4K channels -> depth to space
 """
 
@@ -49,7 +49,7 @@ class ScratchEDPlus(nn.Module):
         num_classes: K, logit channels.
         base_channels: Width w of the first stage.
         blocks: Residual blocks in each of the three stages.
-        aspp_rates: Dilations at the bottleneck, in steps of 8 pixels.
+        aspp_rates: Dilations at the bottleneck, in steps of 4 pixels.
         in_channels: Channels of the picture.
     """
 
@@ -58,7 +58,7 @@ class ScratchEDPlus(nn.Module):
         num_classes: int = 1,
         base_channels: int = 32,
         blocks: Sequence[int] = (2, 1, 1),
-        aspp_rates: Sequence[int] = (1, 2, 4, 8),
+        aspp_rates: Sequence[int] = (2, 4, 8, 16),
         in_channels: int = 3,
     ) -> None:
         super().__init__()
@@ -68,24 +68,26 @@ class ScratchEDPlus(nn.Module):
         self.encoder = nn.Sequential(
             stage(4 * in_channels, w, blocks[0]),
             stage(w, 2 * w, blocks[1], stride=2),
-            stage(2 * w, 4 * w, blocks[2], stride=2),
+            stage(2 * w, 3 * w, blocks[2], rate=2),
         )
-        self.bottleneck: nn.Module = ASPP(4 * w, 8 * w, aspp_rates, branch_channels=2 * w)
-        self.decoder = nn.Sequential(decoder_stage(8 * w, 2 * w), decoder_stage(2 * w, w))
+        self.bottleneck: nn.Module = ASPP(3 * w, 4 * w, aspp_rates, branch_channels=3 * w // 2)
+        self.decoder = nn.Sequential(decoder_stage(4 * w, w))
         self.head = nn.Conv2d(w, 4 * num_classes, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) -> logits (B, K, H, W)."""
-        folded = F.pixel_unshuffle(pad_to_multiple(x, 8), 2)
+        folded = F.pixel_unshuffle(pad_to_multiple(x, 4), 2)
         logits = self.head(self.decoder(self.bottleneck(self.encoder(folded))))
         return crop_like(F.pixel_shuffle(logits, 2), x)
 
 
-def stage(in_channels: int, out_channels: int, blocks: int, stride: int = 1) -> nn.Sequential:
-    """Change width and scale, refine at that scale, then weigh the channels."""
+def stage(
+    in_channels: int, out_channels: int, blocks: int, stride: int = 1, rate: int = 1
+) -> nn.Sequential:
+    """Change width and scale, refine at that scale with dilation `rate`, weigh the channels."""
     return nn.Sequential(
         ConvNormAct(in_channels, out_channels, stride=stride),
-        *(ResidualBlock(out_channels) for _ in range(blocks)),
+        *(ResidualBlock(out_channels, rate) for _ in range(blocks)),
         SqueezeExcite(out_channels),
     )
 

@@ -22,7 +22,7 @@ class ScratchEDPlusDropout(ScratchEDPlus):
         num_classes: K, logit channels.
         base_channels: Width w of the first stage.
         blocks: Residual blocks in each of the three stages.
-        aspp_rates: Dilations at the bottleneck, in steps of 8 pixels.
+        aspp_rates: Dilations at the bottleneck, in steps of 4 pixels.
         in_channels: Channels of the picture.
         dropout: Share of channels dropped while training.
     """
@@ -32,7 +32,7 @@ class ScratchEDPlusDropout(ScratchEDPlus):
         num_classes: int = 1,
         base_channels: int = 32,
         blocks: Sequence[int] = (2, 1, 1),
-        aspp_rates: Sequence[int] = (1, 2, 4, 8),
+        aspp_rates: Sequence[int] = (2, 4, 8, 16),
         in_channels: int = 3,
         dropout: float = 0.3,
     ) -> None:

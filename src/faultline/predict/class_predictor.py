@@ -19,6 +19,7 @@ from faultline.artifacts.precision import resolve_precision
 from faultline.data.resize import fit_picture
 from faultline.errors import ContractError
 from faultline.metrics import decide_classes
+from faultline.models.backbones import for_inference
 from faultline.predict.predictor import Pixels, check_picture
 from faultline.predict.probability import to_probability
 
@@ -76,7 +77,7 @@ class ClassPredictor:
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
         self.tta = tta
-        model = bundle.build_model().requires_grad_(False)
+        model = for_inference(bundle.build_model()).requires_grad_(False)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, image: Pixels) -> ClassPrediction:

@@ -1,8 +1,8 @@
-"""Morphological clean-up of masks, kept for a class only where it helped on validation."""
+"""Clean-up of masks, kept for a class only where it helped on validation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,15 +15,22 @@ from faultline.errors import ConfigError
 
 Pixels = NDArray[np.uint8]
 
-STEPS = ("none", "open", "close", "close_open", "drop_specks")
-"""What may be tried: opening drops thin specks, closing bridges gaps, both with a 3x3 ellipse
-twice applied; `drop_specks` removes components of less than a thousandth of the picture."""
+STEPS = ("none", "open", "close", "close_open", "drop_specks", "crf")
+"""What may be tried: opening drops thin specks, closing bridges gaps, both with an ellipse of 5x5;
+`drop_specks` removes components of less than a thousandth of the picture; `crf` decides anew with
+the colours of the neighbourhood (see `crf.py`)."""
 
 _SPECK = 0.001
 
 
-def cleaned(mask: Pixels, step: str) -> Pixels:
+def cleaned(mask: Pixels, step: str, refine: Callable[[], Pixels] | None = None) -> Pixels:
     """`mask` (H, W) of 0 and 1 after a step of `STEPS`.
+
+    Args:
+        mask: What the threshold alone paints.
+        step: One of `STEPS`.
+        refine: Gives the mask of the conditional random field; asked for `crf` only. Without it
+            `crf` leaves the mask as it is.
 
     Raises:
         ConfigError: There is no such step.
@@ -34,6 +41,8 @@ def cleaned(mask: Pixels, step: str) -> Pixels:
         return mask
     if step == "drop_specks":
         return _without_specks(mask)
+    if step == "crf":
+        return mask if refine is None else refine()
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     operations = {
         "open": (cv2.MORPH_OPEN,),
@@ -63,9 +72,9 @@ class CleanUp:
         """The steps that a bundle keeps."""
         return cls(dict(bundle.extra.get("prompts", {}).get("clean_up", {})))
 
-    def apply(self, mask: Pixels, name: str) -> Pixels:
-        """`mask` (H, W) of class `name`, cleaned up."""
-        return cleaned(mask, self.steps.get(name, "none"))
+    def apply(self, mask: Pixels, name: str, refine: Callable[[], Pixels] | None = None) -> Pixels:
+        """`mask` (H, W) of class `name`, cleaned up; see `cleaned`."""
+        return cleaned(mask, self.steps.get(name, "none"), refine)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -17,6 +17,7 @@ from faultline.artifacts.device import resolve_device
 from faultline.artifacts.precision import resolve_precision
 from faultline.data.resize import resize_picture, resize_probability
 from faultline.errors import ConfigError, ContractError
+from faultline.models.backbones import for_inference
 from faultline.predict.padding import pad_reflect, padded_size
 from faultline.predict.probability import Prediction, to_mask, to_probability
 from faultline.predict.tiling import predict_tiled
@@ -59,7 +60,7 @@ class Predictor:
         self.precision = resolve_precision(precision, self.device)
         self.tta = tta
         self.tile = tile
-        model = bundle.build_model().requires_grad_(False)
+        model = for_inference(bundle.build_model()).requires_grad_(False)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, image: Pixels) -> Prediction:

@@ -113,7 +113,8 @@ def with_base(bundle: Bundle, base: Path | None) -> Bundle:
 def _introduction(
     request: InferRequest, predictor: PromptPredictor, meanings: Sequence[Meaning]
 ) -> Iterator[str]:
-    yield f"{request.bundle.model_name}: {len(meanings)} prompts"
+    count = len(meanings)
+    yield f"{request.bundle.model_name}: {count} prompt{'s' if count != 1 else ''}"
     for meaning in meanings:
         warning = meaning.warning()
         if warning is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from faultline.artifacts.contents import Threshold
 from faultline.errors import BundleError, DataError
 from faultline.models import PromptedNetwork
 from faultline.predict.clean_up import CleanUp
+from faultline.predict.crf import PictureField
 from faultline.predict.predictor import Pixels, Predictor
 from faultline.predict.prompt_meaning import Meaning, PromptReader, far_limit, known_table
 from faultline.types import LabelKind, LabelSpace
@@ -129,10 +131,11 @@ class PromptPredictor:
         """
         meanings = self.ask(prompts)
         found = self.predictor.predict(image)
+        field = PictureField(image)
         answers = []
         for meaning, probability in zip(meanings, found.probability, strict=True):
             threshold = self.threshold.of(meaning.name)
-            mask = self.decide(probability, meaning, threshold, clean=clean)
+            mask = self.decide(probability, meaning, threshold, field if clean else None)
             seconds = found.seconds / len(meanings)
             answers.append(PromptAnswer(meaning, probability, mask, threshold, seconds))
         return answers
@@ -142,11 +145,14 @@ class PromptPredictor:
         probability: NDArray[np.float32],
         meaning: Meaning,
         threshold: float,
-        *,
-        clean: bool = True,
+        field: PictureField | None = None,
     ) -> Pixels:
-        """Mask (H, W) of 0 and 1 for one prompt."""
+        """Mask (H, W) of 0 and 1 for one prompt; with the picture's `field` it is cleaned up."""
         if not meaning.known:
             return np.zeros(probability.shape, np.uint8)
         mask = (probability >= np.float32(threshold)).astype(np.uint8)
-        return self.clean_up.apply(mask, meaning.name) if clean else mask
+        if field is None:
+            return mask
+        return self.clean_up.apply(
+            mask, meaning.name, partial(field.refine, probability, threshold)
+        )

@@ -19,13 +19,14 @@ from faultline.profiling.tables import profile_lines
 from faultline.progress import progress_bar
 
 BACKBONES_WORD = "backbones"
+SPEECH_WORD = "task=speech"
 _OWN_WORDS = ("device", "precision")
 
 
 def run_profile(
     words: Sequence[str],
     *,
-    size: int | None = None,
+    size: int | str | None = None,
     batches: str = "",
     names: str = "",
     nano: bool = False,
@@ -38,8 +39,10 @@ def run_profile(
     """Profile a model, or with the word `backbones` the memory of all backbones.
 
     Args:
-        words: `backbones`, or settings as for training; `device=` and `precision=` too.
-        size: Side of the pictures in pixels: 256 for a model, 224 for backbones.
+        words: `backbones`, or settings as for training; `device=` and `precision=` too. With
+            `task=speech` a recogniser is measured.
+        size: Side of the pictures in pixels, or height and width as `256x1600`: 256 for a model,
+            224 for backbones.
         batches: Batch sizes, by commas.
         names: Backbones, by commas; all by default.
         nano: Backbones in their nano size instead of the full one.
@@ -68,19 +71,47 @@ def run_profile(
         return _backbones(size, batches, names, nano, device, precision, save, as_json, say)
     if names or nano:
         raise ConfigError("--names and --nano belong to `faultline profile backbones`")
+    if SPEECH_WORD in rest:
+        rest.remove(SPEECH_WORD)
+        return _recogniser(rest, size, batches, device, save, as_json, say)
     return _model(rest, size, batches, device, precision, save, as_json, say)
 
 
+def _recogniser(
+    words: Sequence[str], size: int | str | None, batches: str, device: str,
+    save: Path | None, as_json: bool, say: Callable[[str], None],
+) -> Path:  # fmt: skip
+    from faultline.profiling.recogniser import profile_recogniser, recogniser_lines
+    from faultline.speech.settings import load_speech_config
+
+    if size is not None:
+        raise ConfigError("--size belongs to pictures; recognisers are measured on clips of 3 s")
+    config = load_speech_config(words)
+    with progress_bar("measurements") as progress:
+        found = profile_recogniser(
+            config, _numbers(batches or "1,2,4,8"), resolve_device(device), progress
+        )
+    file = (save or Path("outputs/profile") / found["name"]) / "profile.json"
+    write_json(file, found)
+    if as_json:
+        say(json.dumps(found, indent=2))
+    else:
+        for line in (*recogniser_lines(found), "", f"written {file}"):
+            say(line)
+    return file
+
+
 def _model(
-    words: Sequence[str], size: int | None, batches: str, device: str, precision: str,
+    words: Sequence[str], size: int | str | None, batches: str, device: str, precision: str,
     save: Path | None, as_json: bool, say: Callable[[str], None],
 ) -> Path:  # fmt: skip
     config = load_config(words)
     settings = dict(config.model)
     subject = Subject(MODEL, str(settings.pop("name")), settings, config.loss)
     subject.check()
-    side = size or 256
-    wanted = ProfileSettings((side, side), _numbers(batches or "1,2,4,8"), precision)
+    wanted = ProfileSettings(
+        _height_and_width(size or 256), _numbers(batches or "1,2,4,8"), precision
+    )
     with progress_bar("measurements") as progress:
         found = profile_subject(subject, resolve_device(device), wanted, progress)
     folder = save or Path("outputs/profile") / subject.name
@@ -91,15 +122,14 @@ def _model(
 
 
 def _backbones(
-    size: int | None, batches: str, names: str, nano: bool, device: str, precision: str,
+    size: int | str | None, batches: str, names: str, nano: bool, device: str, precision: str,
     save: Path | None, as_json: bool, say: Callable[[str], None],
 ) -> Path:  # fmt: skip
-    side = size or 224
     wanted = _known(names)
     with progress_bar("measurements") as progress:
         found = measure_backbones(
-            wanted, "nano" if nano else "full", _numbers(batches or "1,2,4,8"), (side, side),
-            resolve_device(device), precision, progress, say,
+            wanted, "nano" if nano else "full", _numbers(batches or "1,2,4,8"),
+            _height_and_width(size or 224), resolve_device(device), precision, progress, say,
         )  # fmt: skip
     folder = save or Path("outputs/profile") / BACKBONES_WORD
     write_json(folder / "backbones.json", found)
@@ -128,6 +158,16 @@ def _known(names: str) -> list[str]:
     return [
         name if name.startswith("timm:") else BACKBONES.get(name).name for name in names.split(",")
     ]
+
+
+def _height_and_width(size: int | str) -> tuple[int, int]:
+    parts = str(size).lower().split("x")
+    if len(parts) <= 2 and all(part.isdecimal() and int(part) for part in parts):
+        return int(parts[0]), int(parts[-1])
+    raise ConfigError(
+        f"--size {size!r} is not understood",
+        remedy="give a side in pixels, such as 256, or height and width, such as 256x1600",
+    )
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -18,11 +18,14 @@ from faultline.profiling.peak_memory import curve_of, free_bytes, measure_peaks
 from faultline.profiling.subject import Subject, TrainingStep
 from faultline.profiling.throughput import measure_throughput
 from faultline.progress import Progress
-from faultline.training.memory import plan_batch, tier
+from faultline.training.memory import MemoryCurve, plan_batch, tier
 
 SCHEMA = 1
 _SPEED_BATCH = 8
 _BYTES_A_WEIGHT = 4
+_COPIES = 4  # the weight, its gradient, and AdamW's two moments, all fp32
+CARDS = (12, 24, 32)
+"""Sizes of graphics cards in GB, of the steel document's table."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,9 @@ def profile_subject(
 
     Returns:
         Plain values: `parameters`, `flops` (one picture, forward), `activations` (bytes kept for
-        the backward pass, at one picture), `memory` (one row a batch size), `tier`, `plan`,
-        `throughput` (one row a number format), `layers`, `operators`, and what it was measured on.
+        the backward pass by each picture), `kept_once` (by a batch of any size), `cards` (see
+        `card_plans`), `memory` (one row a batch size), `tier`, `plan`, `throughput` (one row a
+        number format), `layers`, `operators`, and what it was measured on.
 
     Raises:
         FaultlineError: The subject cannot be built, or does not take pictures of this size.
@@ -99,6 +103,7 @@ def profile_subject(
                    "threads": torch.get_num_threads()},
         "precision": {"precision": precision.precision, "reason": precision.reason},
         **costs,
+        "cards": card_plans(costs["parameters"], costs["activations"], costs["kept_once"]),
         "memory": [asdict(peak) for peak in peaks],
         "free": free,
         "tier": None if curve is None else tier(curve).value,
@@ -118,12 +123,29 @@ def _costs(
     parameters = count_parameters(step.network)
     # Before the forward pass in training mode: a batch of one upsets running averages.
     flops = count_flops(step.network, subject.shape(1, settings.size))
+    one = activation_bytes(step.network, step.forward)
+    pair = TrainingStep(subject, 2, settings.size, device, precision)
+    # Autocast also keeps each weight in its own format, once a step whatever the batch.
+    each = activation_bytes(pair.network, pair.forward) - one
     return {
         "parameters": parameters,
         "weights_bytes": _BYTES_A_WEIGHT * parameters,
         "flops": flops,
-        "activations": activation_bytes(step.network, step.forward),
+        "activations": each,
+        "kept_once": max(0, one - each),
     }
+
+
+def card_plans(parameters: int, activations: int, kept_once: int = 0) -> list[dict[str, Any]]:
+    """What would fit on cards of `CARDS` GB: one row each, computed and not measured there.
+
+    A step is taken to need 16 bytes a parameter, `kept_once` bytes, and `activations` bytes a
+    picture; see `plan_batch` for the margin over it, which workspaces and temporary tensors come
+    out of.
+    """
+    fixed = _COPIES * _BYTES_A_WEIGHT * parameters + kept_once
+    curve = MemoryCurve({batch: fixed + batch * activations for batch in (1, 2)})
+    return [{"gigabytes": size, **asdict(plan_batch(curve, 1e9 * size))} for size in CARDS]
 
 
 def _formats(device: torch.device) -> list[str]:

@@ -38,6 +38,7 @@ def profile_lines(found: dict[str, Any]) -> list[str]:
         f"({device['threads']} threads, {found['precision']['precision']})",
         f"parameters {found['parameters']:,}   operations {found['flops'] / 1e9:.2f} GFLOP a "
         f"picture   kept for backward {bytes_text(found['activations'])} a picture",
+        _cards_line(found["cards"]),
         "",
         *_memory_lines(found),
         "",
@@ -47,6 +48,15 @@ def profile_lines(found: dict[str, Any]) -> list[str]:
         "",
         *_operator_lines(found["operators"]),
     ]
+
+
+def _cards_line(rows: Sequence[dict[str, Any]]) -> str:
+    """Batch and accumulation on cards of some sizes."""
+    parts = []
+    for row in rows:
+        made_of = f"{row['batch']} x {row['accumulation']}"
+        parts.append(f"{row['gigabytes']} GB {made_of if row['fits'] else 'too small'}")
+    return f"effective batch by card, computed: {', '.join(parts)}"
 
 
 def _memory_lines(found: dict[str, Any]) -> list[str]:

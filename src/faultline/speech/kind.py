@@ -11,10 +11,10 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader
 
-from faultline.data.sampling import EpochSampler
 from faultline.speech.averaging import AverageOfBest
 from faultline.speech.bundle import SPEECH_TASK, label_space_of
 from faultline.speech.config import SpeechConfig
+from faultline.speech.data.lengths import LengthSampler
 from faultline.speech.data.prepare import PreparedSpeech, prepare_speech
 from faultline.speech.data.samples import collate
 from faultline.speech.scoring import ErrorRateScorer
@@ -40,13 +40,13 @@ class SpeechKind(TrainingKind[PreparedSpeech]):
         return SpeechTask(config, prepared)
 
     def training_loader(self, config: Any, prepared: PreparedSpeech) -> ResumableLoader:
-        """Augmented utterances, in an order that depends on seed and epoch only."""
+        """Augmented utterances, in batches of similar length that depend on seed and epoch."""
         count = len(prepared.training_set)
         size = min(config.data.batch_size, count)
         return ResumableLoader(
             prepared.training_set,  # type: ignore[arg-type]
             batch_size=size,
-            sampler=EpochSampler(count, config.seed),
+            sampler=LengthSampler(count, config.seed, size, prepared.training_set.size),
             collate_fn=collate,
             num_workers=config.data.num_workers,
             drop_last=count > size,

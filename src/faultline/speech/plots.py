@@ -57,6 +57,7 @@ def _draw_spectrum(axes: Any, recogniser: Recogniser, features: np.ndarray) -> N
     axes.imshow(features.T, origin="lower", aspect="auto", cmap="magma",
                 extent=(0, seconds, 0, features.shape[1]))  # fmt: skip
     axes.set_ylabel("mel channel")
+    axes.set_xlim(0, seconds)
 
 
 def _draw_weights(axes: Any, recogniser: Recogniser, alpha: np.ndarray) -> None:
@@ -67,15 +68,17 @@ def _draw_weights(axes: Any, recogniser: Recogniser, alpha: np.ndarray) -> None:
     for level in range(1, int(total[-1]) + 1):
         axes.axvline(times[int((total >= level).argmax())], color=_RED, linewidth=1,
                      label="fires" if level == 1 else None)  # fmt: skip
-    axes.set_ylim(0, 1.25)
+    axes.set_ylim(0, 1.3)
     axes.set_xlabel("seconds")
     axes.set_ylabel("weight")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, fontsize="small")
 
 
 def _draw_spans(axes: Any, transcript: Transcript) -> None:
-    for token in transcript.tokens:
+    for number, token in enumerate(transcript.tokens):
         if token.start is None or token.end is None:
             continue
-        axes.plot([token.start, token.end], [1.05, 1.05], color=_RED, linewidth=2)
-        axes.text((token.start + token.end) / 2, 1.1, token.text, ha="center")
+        # Neighbours share a frame, so that on one line all spans would look like one.
+        level, gap = 1.04 + 0.06 * (number % 2), 0.06 * (token.end - token.start)
+        axes.plot([token.start + gap, token.end - gap], [level, level], color=_RED, linewidth=2)
+        axes.text((token.start + token.end) / 2, 1.17, token.text, ha="center")

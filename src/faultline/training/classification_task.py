@@ -49,7 +49,7 @@ class ClassificationTask(TrainingTask):
         super().__init__(optimizer, scheduler)
         settings = dict(loss)
         name = str(settings.pop("name"))
-        check_for_pictures(name)
+        check_for_pictures(name, label_space.kind)
         settings = settings_from_targets(name, settings, targets)
         self.criterion = create_loss(name, kind=label_space.kind.value, **settings)
         self.model_name, self.model_settings, self.network = build_network(

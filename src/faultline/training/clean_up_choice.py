@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from faultline.data.prompt_dataset import PromptPictures
 from faultline.metrics import BinaryCounts, count_binary
 from faultline.metrics.prompted import FALSE_SHARE
 from faultline.predict.clean_up import STEPS, cleaned
+from faultline.predict.crf import PictureField
 from faultline.predict.prompted import PromptPredictor
 
 _GAIN = 0.002
@@ -47,10 +49,12 @@ def choose_clean_up(predictor: PromptPredictor, pictures: PromptPictures) -> Cle
         image = np.ascontiguousarray(sample.image.permute(1, 2, 0).numpy())
         prompts = [question.prompt for question in sample.questions]
         answers = predictor.answer(image, prompts, clean=False)
+        field = PictureField(image)
         for question, answer, truth in zip(sample.questions, answers, sample.mask, strict=True):
             name = str(question.name)
+            refine = partial(field.refine, answer.probability, answer.threshold)
             for step in STEPS:
-                mask = cleaned(answer.mask, step)
+                mask = cleaned(answer.mask, step, refine)
                 if question.shown:
                     counts[name, step] += count_binary(mask, truth.numpy())
                 else:

@@ -16,7 +16,7 @@ from faultline.training.selection import SelectBest
 from faultline.types import IGNORE_INDEX, LabelKind, LabelSpace
 
 _STEPS = 150
-"""Steps before a tuned threshold is held against a model: untrained ones are all chance."""
+"""Steps before an IoU of mere chance is held against a model: untrained ones are all chance."""
 _CHANCE = 1.1
 _LABELS = 200
 """Training labels that a diagnosis looks at."""
@@ -68,8 +68,9 @@ class ForegroundGuard(pl.Callback):
         self.painted.append((counts.tp + counts.fp) / max(1, histogram.pixels))
         self.iou.append(0.0 if self._is_chance(latest["iou"]) else latest["iou"])
         settings = self.config.trainer
-        tuned_early = self._is_tuned and trainer.global_step < _STEPS
-        if self._told or tuned_early:
+        # What is no better than chance may only have just begun; an IoU of 0 is told at once.
+        at_chance = self._is_tuned or latest["iou"] > 0
+        if self._told or (at_chance and trainer.global_step < _STEPS):
             return
         if not foreground_is_dead(self.iou, self.painted, settings.guard_epochs):
             return
@@ -84,17 +85,23 @@ class ForegroundGuard(pl.Callback):
     @property
     def _is_tuned(self) -> bool:
         """Whether each validation chooses its threshold; classes that exclude each other do not."""
-        excluding = self.label_space.kind is LabelKind.MULTICLASS
-        return self.config.threshold == "auto" and not excluding
+        return self.config.threshold == "auto" and not self._excludes
+
+    @property
+    def _excludes(self) -> bool:
+        return self.label_space.kind is LabelKind.MULTICLASS
 
     def _is_chance(self, iou: float) -> bool:
-        """Whether `iou` is what painting the whole picture would give.
+        """Whether `iou` is no better than painting every picture whole.
 
-        A tuned threshold always finds some IoU above 0, that of painting everything at worst.
+        A tuned threshold always finds some IoU above 0, that of painting everything at worst, and
+        at a fixed one a few stray pixels keep the IoU above 0 where nothing is found.
         """
-        histogram = self.histogram
-        share = histogram.positives / max(1, histogram.pixels)
-        return self._is_tuned and not iou > _CHANCE * share
+        return not self._excludes and not iou > _CHANCE * self.chance()
+
+    def chance(self) -> float:
+        """IoU of painting every validation picture whole."""
+        return self.histogram.positives / max(1, self.histogram.pixels)
 
     def _diagnosis(self) -> str:
         settings = {key: value for key, value in self.config.loss.items() if key != "name"}

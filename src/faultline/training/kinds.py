@@ -15,6 +15,7 @@ from faultline.config.compose import from_yaml, load_config, to_yaml
 from faultline.config.schema import Config
 from faultline.errors import ConfigError
 from faultline.models import MODELS
+from faultline.models.registry import NETWORK_ONLY
 from faultline.registry import Entry
 from faultline.tasks import AUTO, SEGMENTATION, TASKS, task_verb
 from faultline.training.resume import ResumableLoader
@@ -177,6 +178,15 @@ def kind_of(config: Config) -> TrainingKind[Any]:
     """
     entry = MODELS.get(str(config.model["name"]))
     made_for = tasks_of(entry)
+    if not made_for:
+        raise ConfigError(
+            f"model {entry.name!r} answers two questions at once, which classes and where, and no "
+            "training fits both of its heads",
+            where="model.name",
+            remedy="train one model for each: task=classification model.name=conv_next for the "
+            "classes, model.name=unet for the masks; the network itself is built by "
+            f"faultline.models.create_model({entry.name!r})",
+        )
     name = made_for[0] if config.task == AUTO else config.task
     if name not in made_for:
         fitting = [other.name for other in MODELS if name in tasks_of(other)]
@@ -205,12 +215,17 @@ def training_config(
 
 def task_of_model(name: str) -> str:
     """The first task that the model `name` is made for; `auto` for an unknown name."""
-    return tasks_of(MODELS.get(name))[0] if name in MODELS else AUTO
+    made_for = tasks_of(MODELS.get(name)) if name in MODELS else []
+    return made_for[0] if made_for else AUTO
 
 
 def tasks_of(model: Entry[Any]) -> list[str]:
-    """Tasks that a registered model is made for, by its tags; segmentation where they name none."""
-    return sorted(model.tags & set(TASKS.names())) or [SEGMENTATION]
+    """Tasks that a registered model is made for, by its tags; segmentation where it has none.
+
+    None of a model that is tagged as a network only.
+    """
+    named = sorted(model.tags & set(TASKS.names()))
+    return named or ([] if NETWORK_ONLY in model.tags else [SEGMENTATION])
 
 
 def shown(row: dict[str, Any], key: str) -> str:

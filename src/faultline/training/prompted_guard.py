@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from faultline.config.schema import Config
 from faultline.data.masks import scan_mask
 from faultline.data.prompt_items import PromptItem
@@ -37,9 +39,20 @@ class PromptGuard(ForegroundGuard):
         super().__init__(selection, config, [], space, say)
         self.prompt_items = [item for item in items if item.parts][:_LABELS]
 
-    def _diagnosis(self) -> str:
+    def chance(self) -> float:
+        """Mean over the classes, as the IoU that it is held against."""
+        seen = [one.present for one in self.scorer.counts.values() if one.present.positives]
+        return float(np.mean([one.positives / one.pixels for one in seen])) if seen else 0.0
+
+    @property
+    def scorer(self) -> PromptScorer:
+        """Counts of the latest validation, prompt by prompt."""
         scorer = self.selection.scorer
         assert isinstance(scorer, PromptScorer)
+        return scorer
+
+    def _diagnosis(self) -> str:
+        scorer = self.scorer
         latest = self.selection.latest
         given = {key: value for key, value in self.config.loss.items() if key != "name"}
         found = diagnose(

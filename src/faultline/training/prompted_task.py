@@ -17,6 +17,7 @@ from faultline.losses import create_loss
 from faultline.models import MODELS, PromptedNetwork
 from faultline.models.prompt_tokens import PromptTokenizer
 from faultline.predict.prompted import PromptPredictor
+from faultline.training.prompted_loss import false_answer_loss
 from faultline.training.schedule import build_scheduler
 from faultline.training.task import TrainingTask, build_network
 
@@ -28,8 +29,9 @@ _FOREIGN = 16
 class PromptedTask(TrainingTask):
     """Fits a promptable network to masks and wordings.
 
-    The loss is that of the masks, plus, where the network has a text side of its own, a loss that
-    brings the wordings of a class together and keeps foreign prompts away from all of them.
+    The loss is that of the masks with what false answers cost, plus, where the network has a text
+    side of its own, a loss that brings the wordings of a class together and keeps foreign prompts
+    away from all of them.
 
     Args:
         config: Settings of the run.
@@ -52,6 +54,7 @@ class PromptedTask(TrainingTask):
         self.loss_name = str(loss.pop("name"))
         self.criterion = create_loss(self.loss_name, kind="binary", **loss)
         self.text_weight = config.prompts.text_weight
+        self.absence_weight = config.prompts.absence_weight
         self.seed = config.seed
         self.normalisation = Normalisation()
         self.predictor: PromptPredictor | None = None
@@ -86,7 +89,11 @@ class PromptedTask(TrainingTask):
 
     def loss_in_force(self) -> dict[str, Any]:
         """Every parameter of the loss, as plain values."""
-        return {**self.criterion.parameters_in_force(), "text_weight": self.text_weight}
+        return {
+            **self.criterion.parameters_in_force(),
+            "absence_weight": self.absence_weight,
+            "text_weight": self.text_weight,
+        }
 
     def configure_optimizers(self) -> Any:
         """The optimizer, with a learning rate for each part of the network."""
@@ -110,10 +117,12 @@ class PromptedTask(TrainingTask):
         Pooled over a batch, the few pixels of a crack would drown in those of a seam, and so would
         the weight of its positives.
         """
-        pairs = zip(logits.flatten(0, 1), masks.flatten(0, 1), strict=True)
-        return torch.stack(
-            [self.criterion(own[None, None], mask[None]) for own, mask in pairs]
-        ).mean()
+        logits, masks = logits.flatten(0, 1), masks.flatten(0, 1)
+        pairs = zip(logits, masks, strict=True)
+        each = torch.stack([self.criterion(own[None, None], mask[None]) for own, mask in pairs])
+        if self.absence_weight:
+            each = each + self.absence_weight * false_answer_loss(logits, masks)
+        return each.mean()
 
     def _text_loss(self) -> Tensor | None:
         if not self.text_weight:

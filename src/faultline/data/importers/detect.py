@@ -10,7 +10,12 @@ from faultline.data.importers.coco_json import load_coco
 from faultline.data.importers.json_files import find_json
 from faultline.data.importers.layout import find_pictures, find_units
 from faultline.data.importers.pairing import pair_unit
-from faultline.data.importers.severstal_csv import find_tables
+from faultline.data.importers.severstal_csv import (
+    SeverstalTable,
+    find_tables,
+    nearly_table,
+    read_table,
+)
 from faultline.errors import DataError
 
 
@@ -21,7 +26,8 @@ def detect_format(root: Path, task: str = "segmentation") -> tuple[str, list[str
     masks tell where something is, or what a picture shows: `task` decides.
 
     Raises:
-        DataError: There are no pictures, or no labels of a known form.
+        DataError: There are no pictures, or no labels of a known form; a table that lacks a
+            column is named.
     """
     sources = find_sources(root)
     if not sources and not find_pictures(root, deep=True):
@@ -51,6 +57,9 @@ def _without_table(root: Path, task: str, has_masks: bool) -> str:
         return "json_per_picture"
     if has_classes(root):
         return "class_folders"
+    table = nearly_table(root)
+    if table is not None:
+        read_table(SeverstalTable(table, None, root))  # says which columns are missing
     raise DataError(
         f"{len(find_pictures(root, deep=True))} pictures, but no annotation file and no masks",
         where=root,

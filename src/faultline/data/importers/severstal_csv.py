@@ -122,6 +122,20 @@ def is_table(path: Path) -> bool:
         return False
 
 
+def nearly_table(root: Path) -> Path | None:
+    """The first CSV of a folder whose first line names some of the columns, but not all."""
+    files = sorted(root.glob("*.csv"))
+    return next((path for path in files if not is_table(path) and _names_a_column(path)), None)
+
+
+def _names_a_column(path: Path) -> bool:
+    try:
+        words = " ".join(next(_lines(path), (1, []))[1]).lower()
+    except DataError:
+        return False
+    return any(name.lower() in words for name in (*COLUMNS, *OLDER_COLUMNS))
+
+
 def _tables_in(folder: Path) -> list[Path]:
     files = sorted(folder.glob("*.csv")) if folder.is_dir() else []
     return [path for path in files if not path.name.startswith(".") and is_table(path)]

@@ -1,4 +1,4 @@
-"""What `faultline doctor` does: look at the machine and, if one is given, at the data set."""
+"""What `faultline doctor` does: look at the machine, and at a data set or at every own part."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run_doctor(
     config_file: str | Path | None = None,
     save: str | Path | None = None,
     *,
-    system: bool = False,
+    system: bool | None = None,
     console: Console | None = None,
 ) -> int:
     """Print what was found and return the exit code: 1 where a result would suffer.
@@ -36,7 +36,8 @@ def run_doctor(
         overrides: Settings; `data=FOLDER` and `data.test=FOLDER` say what to look at.
         config_file: YAML of settings.
         save: Folder for `doctor.json`, `doctor.html` and the contact sheet.
-        system: Also run every registered part once, see `system_check`.
+        system: Run every registered part once, see `system_check`; None does so, more briefly
+            told, where no data set is given.
         console: Where to print.
 
     Raises:
@@ -52,11 +53,14 @@ def run_doctor(
     data_sets = check_data_sets(config.data, task)
     for data_set in data_sets:
         print_report(data_set, console)
-    installed = [_system_checked()] if system else []
+    wanted = not data_sets if system is None else system
+    if wanted:
+        console.print("running every part once (about half a minute; --no-system leaves it out)")
+    installed = [_system_checked(every_row=system is True)] if wanted else []
     for report in installed:
         print_report(report, console)
-    if not (data_sets or system):
-        console.print("data=FOLDER looks at a data set, --system runs every part once")
+    if not data_sets:
+        console.print("data=FOLDER looks at a data set, --system tells of every part by itself")
     report = combine([*data_sets, environment, *installed])
     if save is not None:
         for path in write_report(report, save):
@@ -102,9 +106,9 @@ def _as(item: Item, split: str) -> Item:
     return replace(item, id=f"{split}: {item.id}", group=f"{split}: {item.group}", split=split)
 
 
-def _system_checked() -> DoctorReport:
+def _system_checked(every_row: bool) -> DoctorReport:
     with progress_bar("system") as progress:
-        return system_check(progress)
+        return system_check(progress, every_row=every_row)
 
 
 def _checked(manifest: Manifest) -> DoctorReport:

@@ -6,7 +6,8 @@ import importlib
 import pkgutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from faultline.evaluation.doctor.report import DoctorReport, Table
 from faultline.evaluation.doctor.tiny import (
     run_augmentation,
     run_backbone,
+    run_fetched_model,
     run_importer,
     run_loss,
     run_model,
@@ -29,6 +31,7 @@ from faultline.evaluation.doctor.tiny import (
 )
 from faultline.progress import Progress
 
+Row = tuple[str, str, str, str, str]
 WORKS, FAILS, LEFT_OUT = "works", "fails", "left out"
 
 
@@ -49,26 +52,42 @@ class Check:
     fetched: bool = False
 
 
-def system_check(progress: Progress = lambda done, total: None) -> DoctorReport:
-    """Run every check; what fails is an error, what lacks an optional package a remark."""
+def system_check(
+    progress: Progress = lambda done, total: None, *, every_row: bool = True
+) -> DoctorReport:
+    """Run every check; what fails is an error, what lacks an optional package a remark.
+
+    Args:
+        progress: Takes (done, all).
+        every_row: Tabulate every check, not only how many of each part work.
+    """
     report = DoctorReport("System")
-    rows = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         checks = list(all_checks(Path(scratch)))
         for done, check in enumerate(checks, 1):
             start = time.perf_counter()
             state, note = _outcome(check)
-            rows.append((check.part, check.name, state,
-                         f"{1000 * (time.perf_counter() - start):.0f} ms", note))  # fmt: skip
+            took = 1000 * (time.perf_counter() - start)
+            rows.append((check.part, check.name, state, f"{took:.0f} ms", note))
             if state == FAILS:
                 report.add("error", f"{check.part}-fails", f"{check.part} {check.name}: {note}")
             elif state == LEFT_OUT:
                 report.add("info", f"{check.part}-left-out", f"{check.part} {check.name}: {note}")
             progress(done, len(checks))
     columns = ("part", "name", "result", "time", "note")
-    report.tables.append(Table.of("System", columns, rows))
+    report.tables.append(Table.of("System", columns, rows) if every_row else _summary(rows))
     report.facts["system"] = [dict(zip(columns, row, strict=True)) for row in rows]
     return report
+
+
+def _summary(rows: Sequence[Row]) -> Table:
+    """A row a part: how many of it work, fail, and were left out."""
+    counts = Counter((part, state) for part, _, state, _, _ in rows)
+    states = (WORKS, FAILS, LEFT_OUT)
+    parts = dict.fromkeys(row[0] for row in rows)
+    lines = [(part, *(counts[part, state] for state in states)) for part in parts]
+    return Table.of("System: every part, run once", ("part", *states), lines)
 
 
 def all_checks(scratch: Path) -> Iterator[Check]:
@@ -85,7 +104,9 @@ def all_checks(scratch: Path) -> Iterator[Check]:
     for task in TASKS:
         yield Check("task", task.name, partial(run_task, task.name))
     for model in MODELS:
-        yield Check("model", model.name, partial(run_model, model), "fetched" in model.tags)
+        fetched = "fetched" in model.tags
+        run = run_fetched_model if fetched else run_model
+        yield Check("model", model.name, partial(run, model), fetched)
     for backbone in BACKBONES:
         yield Check("backbone", backbone.name, partial(run_backbone, backbone.name))
     for loss in LOSSES:

@@ -20,10 +20,12 @@ from faultline.data.splits import check_disjoint, grouped_split
 from faultline.data.stratified import stratified_folds, stratified_split
 from faultline.data.synthetic import write_crack_dataset
 from faultline.data.transforms import build_augmentation
-from faultline.errors import DataError, TrainingError
+from faultline.errors import ConfigError, DataError, TrainingError
+from faultline.files import write_json
 from faultline.losses.loss import SegmentationLoss
 from faultline.models import create_model
 from faultline.models.backbones import create_backbone
+from faultline.models.clipseg_base import is_at_hand
 from faultline.models.prompted import PromptedNetwork
 from faultline.registry import Entry
 from faultline.tasks import TASKS
@@ -59,6 +61,19 @@ def run_model(entry: Entry[nn.Module]) -> str:
     if all(p.grad is None for p in model.parameters() if p.requires_grad):
         raise TrainingError("no gradient reaches its weights")
     return " and ".join(str(tuple(part.shape)) for part in parts)
+
+
+def run_fetched_model(entry: Entry[nn.Module]) -> str:
+    """The same, if what the model rests on is on this machine: nothing is fetched to try it.
+
+    Raises:
+        ConfigError: It is not.
+        TrainingError: See `run_model`.
+    """
+    weights = entry.describe()["settings"].get("weights")
+    if weights and not is_at_hand(str(weights)):
+        raise ConfigError(f"{weights} has not been fetched to this machine, and was not tried")
+    return run_model(entry)
 
 
 def run_backbone(name: str) -> str:
@@ -161,6 +176,11 @@ def tiny_data_sets(folder: Path) -> dict[str, Path]:
         _write(classes / f"{number}.png", picture)
         _write(folder / "masked" / "images" / f"{number}.png", picture)
         _write(folder / "masked" / "masks" / f"{number}.png", mask * np.uint8(255))
+        outlined = folder / "outlined" / f"class_{number % 2}"
+        _write(outlined / f"{number}.jpg", picture)
+        _write(outlined / f"{number}.png", mask * np.uint8(255))
+        _write(folder / "told" / "images" / f"{number}.png", picture)
+        write_json(folder / "told" / "annotations" / f"{number}.json", {"labels": ["scratch"]})
         _write(steel / "train_images" / f"{number}.png", picture)
         rows += severstal_rows(f"{number}.png", mask, LabelSpace(LabelKind.BINARY, ("scratch",)))
     write_severstal(steel / "train.csv", rows)
@@ -170,6 +190,8 @@ def tiny_data_sets(folder: Path) -> dict[str, Path]:
         "pictures": tiles,
         "severstal": steel,
         "masks": folder / "masked",
+        "class_masks": folder / "outlined",
+        "json_per_picture": folder / "told",
     }
 
 

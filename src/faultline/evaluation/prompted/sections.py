@@ -71,9 +71,10 @@ def _approach(facts: Facts) -> list[Section]:
     bundle = facts.request.bundle
     settings = facts.metrics["bundle"]["settings"]
     shown = ", ".join(f"{name} {value}" for name, value in settings.items()) or "its defaults"
-    loss = facts.training.get("loss") or {}
+    loss = facts.training.get("criterion") or {}
+    name = (facts.training.get("loss") or {}).get("name", "")
     sources = ", ".join(bundle.extra["prompts"].get("sources", []))
-    words = ", ".join(f"{name} {value}" for name, value in loss.items())
+    words = ", ".join(f"{setting} {value}" for setting, value in loss.items())
     model = (
         "A small text encoder (letter trigrams, transformer blocks) and a skip-free convolutional "
         "encoder-decoder were trained together from random weights; the prompt scales and shifts "
@@ -95,7 +96,7 @@ def _approach(facts: Facts) -> list[Section]:
                 "also asked for what it does not show, with an empty mask as the answer, and for "
                 "things that no class is. Prompts were reworded by templates, synonyms and slips "
                 "of the pen.",
-                f"Loss: {words or 'not recorded in the bundle'}; logits go into it, "
+                f"Loss: {name} ({words or 'settings not recorded'}); logits go into it, "
                 "and probabilities exist in the predictor only.",
             ],
             3,

@@ -68,12 +68,13 @@ def training_sections(facts: Facts) -> list[Section]:
             ["Scheduler", config.scheduler.name],
             ["Batch", f"{config.data.batch_size} pictures with {config.prompts.per_picture} "
              "prompts each"],
-            ["Picture size", f"longest side {config.data.resize or 'as shipped'}, crops of "
-             f"{config.data.crop or 'whole pictures'}"],
+            ["Picture size", f"longest side {config.data.resize or 'as shipped'}, "
+             + (f"crops of {config.data.crop}" if config.data.crop else "whole pictures")],
             ["Gradient clipping", f"{config.trainer.gradient_clip:g}"],
             ["Early stopping", f"after {config.trainer.early_stopping_patience} epochs without "
              "a better score" if config.trainer.early_stopping_patience else "off"],
             ["Questions about something absent", percent(config.prompts.absent_share, 0)],
+            ["Weight of the loss of false answers", f"{config.prompts.absence_weight:g}"],
         ]  # fmt: skip
     blocks: list[Block] = [Table(["Setting", "Value"], rows)]
     blocks += _epochs(curves)

@@ -25,7 +25,7 @@ def _footprint(facts: Facts) -> Section:
     found = facts.metrics["footprint"]
     rows = [
         ["Parameters", f"{found['parameters']:,}"],
-        ["Parameters in the weights file", f"{found['trained']:,}"],
+        ["Numbers in the weights file, statistics included", f"{found['trained']:,}"],
         ["Size on disk, fp32", size(found["bytes_fp32"])],
         ["Size on disk, fp16", size(found["bytes_fp16"])],
         ["Time an epoch, validation included", span(found["epoch_seconds"])],
@@ -53,7 +53,8 @@ def _implementation(facts: Facts) -> Section:
         "The network gives logits. A pixel is painted where its probability reaches the threshold "
         "of the prompt's class; thresholds come from a histogram of 1,000 steps on validation.",
         f"Clean-up kept after trial on validation: {kept}." if kept
-        else "Morphological clean-up was not kept: it did not help on validation.",
+        else "Clean-up (morphology, a conditional random field) was not kept: it did not help on "
+        "validation.",
     ]  # fmt: skip
     return Section("Technical implementation", blocks)
 
@@ -76,8 +77,9 @@ def _recommendations(facts: Facts) -> Section:
     if wrong:
         named = ", ".join(f'"{prompt}" ({percent(rate)})' for rate, prompt in wrong)
         blocks.append(
-            f"Too many false answers: {named}. Raise prompts.absent_share, lower "
-            "prompts.max_false_rate, or add pictures that do not show them."
+            f"Too many false answers: {named}. Raise prompts.absence_weight or "
+            "prompts.absent_share, lower prompts.max_false_rate, or add pictures that do not "
+            "show them."
         )
     return Section("Recommendations", blocks)
 

@@ -15,7 +15,7 @@ from faultline.models.backbones.backbone import Backbone, Evidence
 from faultline.models.backbones.catalogue import PLANS, documented
 from faultline.models.backbones.plan import SIZES, Documented
 from faultline.models.backbones.registry import BACKBONES
-from faultline.models.backbones.reparameterise import reparameterize
+from faultline.models.backbones.reparameterise import for_inference, reparameterize
 from faultline.models.backbones.stages import insert_cbam
 from faultline.models.backbones.weights import Pretrained
 from faultline.models.cbam import Attention
@@ -30,6 +30,7 @@ __all__ = [
     "Pretrained",
     "create_backbone",
     "documented",
+    "for_inference",
     "insert_cbam",
     "reparameterize",
 ]

@@ -40,6 +40,14 @@ class SampleSet(Protocol):
     def __getitem__(self, address: Any) -> Sample: ...
 
 
+class TrainingSet(SampleSet, Protocol):
+    """Samples of a training, and about how long each will be."""
+
+    def size(self, address: tuple[int, int]) -> int:
+        """Of the sample at `address`, in any unit, without making it."""
+        ...
+
+
 @dataclass(frozen=True)
 class PreparedSpeech:
     """Data of one training.
@@ -64,7 +72,7 @@ class PreparedSpeech:
     train: Sequence[Known]
     valid: Sequence[Known]
     test: Sequence[Utterance]
-    training_set: SampleSet
+    training_set: TrainingSet
     validation_set: SampleSet
     tokenizer: CharacterTokenizer
     frontend: FrontEnd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -79,6 +80,23 @@ class WholeUtterances:
         return Sample(utterance.path.name, features, tokens, utterance.text)
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What a clip is made of.
+
+    Attributes:
+        name: Of its first recording.
+        utterances: In a row; none for a clip of silence.
+        speed: Factor that all are played at.
+        silences: Samples before, between and behind them; one more than `utterances`.
+    """
+
+    name: str
+    utterances: tuple[Utterance, ...]
+    speed: float
+    silences: tuple[int, ...]
+
+
 class AugmentedUtterances:
     """What a training sees. A sample depends on seed, epoch and number alone.
 
@@ -116,34 +134,65 @@ class AugmentedUtterances:
         return len(self.utterances)
 
     def __getitem__(self, address: tuple[int, int]) -> Sample:
+        plan, rng = self._planned(address)
+        wave = self._disturbed(self._played(plan, rng), rng)
+        features = spec_augment(self.frontend.features(wave), self.mean, self.augment, rng)
+        text = " ".join(utterance.text for utterance in plan.utterances)
+        return Sample(plan.name, features, tuple(self.tokenizer.encode(text)), text)
+
+    def size(self, address: tuple[int, int]) -> int:
+        """About how many samples (S) the clip at `address` will have; nothing is decoded."""
+        plan, _ = self._planned(address)
+        spoken = sum(self._count(utterance, plan.speed) for utterance in plan.utterances)
+        return spoken + sum(plan.silences)
+
+    def _planned(self, address: tuple[int, int]) -> tuple[_Plan, np.random.Generator]:
+        """What the clip at `address` is made of, and the generator of what follows."""
         epoch, number = address
         rng = np.random.default_rng([self.seed, epoch, number])
-        first = self.utterances[number]
         if rng.random() < self.config.silence:
-            name, wave, text = "silence", self._silence(rng), ""
-        else:
-            name, wave, text = self._spoken(first, rng)
-        features = self.frontend.features(self._disturbed(wave, rng))
-        features = spec_augment(features, self.mean, self.augment, rng)
-        return Sample(name, features, tuple(self.tokenizer.encode(text)), text)
+            count = int(rng.uniform(*_SILENCE_SECONDS) * self.store.rate)
+            return _Plan("silence", (), 1.0, (count,)), rng
+        return self._spoken(self.utterances[number], rng), rng
 
-    def _spoken(self, first: Utterance, rng: np.random.Generator) -> tuple[str, Wave, str]:
+    def _spoken(self, first: Utterance, rng: np.random.Generator) -> _Plan:
         chosen = [first]
         if first.kind == SPEECH and rng.random() < self.config.join:
             extra = int(rng.integers(1, max(2, self.config.join_count)))
             chosen += [self.spoken[i] for i in rng.integers(0, len(self.spoken), extra)]
         speed = float(rng.choice(self.config.speeds))
-        pieces: list[Wave] = []
-        texts: list[str] = []
         limit = int(self.config.max_seconds * self.store.rate)
+        total = 0
+        kept: list[Utterance] = []
+        pauses: list[int] = []
         for utterance in chosen:
-            wave = self._at_speed(utterance, speed)
-            if pieces and sum(map(len, pieces)) + len(wave) + self.store.rate > limit:
+            count = self._count(utterance, speed)
+            if kept and total + count + self.store.rate > limit:
                 break
-            pieces += [self._pause(rng), wave] if pieces else [wave]
-            texts.append(utterance.text)
-        wave = self._with_margins(np.concatenate(pieces), rng)
-        return chosen[0].path.name, wave, " ".join(texts)
+            if kept:
+                pauses.append(int(rng.uniform(*_PAUSE_SECONDS) * self.store.rate))
+            total += count + sum(pauses[-1:])
+            kept.append(utterance)
+        before, behind = self._margins(rng)
+        return _Plan(first.path.name, tuple(kept), speed, (before, *pauses, behind))
+
+    def _margins(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Half of the time some silence before and behind, as a microphone records it."""
+        longest = int(_MARGIN_SECONDS * self.store.rate)
+        before, behind = rng.integers(0, longest, 2) * (rng.random(2) < 0.5)
+        return int(before), int(behind)
+
+    def _played(self, plan: _Plan, rng: np.random.Generator) -> Wave:
+        """Utterances with silence before, between and behind; without any, silence or noise."""
+        if not plan.utterances:
+            return self._silence(plan.silences[0], rng)
+        pieces = [np.zeros(plan.silences[0], np.float32)]
+        for utterance, behind in zip(plan.utterances, plan.silences[1:], strict=True):
+            pieces += [self._at_speed(utterance, plan.speed), np.zeros(behind, np.float32)]
+        return np.concatenate(pieces)
+
+    def _count(self, utterance: Utterance, speed: float) -> int:
+        return int(utterance.duration * self.store.rate / speed)
 
     def _at_speed(self, utterance: Utterance, speed: float) -> Wave:
         """Played faster only where enough frames are left for the text."""
@@ -152,17 +201,7 @@ class AugmentedUtterances:
         enough = frames >= frames_needed(self.tokenizer.encode(utterance.text))
         return wave if enough else self.store.get(utterance)
 
-    def _pause(self, rng: np.random.Generator) -> Wave:
-        return np.zeros(int(rng.uniform(*_PAUSE_SECONDS) * self.store.rate), np.float32)
-
-    def _with_margins(self, wave: Wave, rng: np.random.Generator) -> Wave:
-        """Half of the time some silence before and behind, as a microphone records it."""
-        longest = int(_MARGIN_SECONDS * self.store.rate)
-        before, behind = rng.integers(0, longest, 2) * (rng.random(2) < 0.5)
-        return np.pad(wave, (int(before), int(behind)))
-
-    def _silence(self, rng: np.random.Generator) -> Wave:
-        count = int(rng.uniform(*_SILENCE_SECONDS) * self.store.rate)
+    def _silence(self, count: int, rng: np.random.Generator) -> Wave:
         if rng.random() < 0.3:
             return np.zeros(count, np.float32)
         level = np.float32(10 ** (rng.uniform(*_NOISE_DB) / 20))

@@ -108,6 +108,10 @@ class ToySet:
     def __getitem__(self, address: tuple[int, int] | int) -> Sample:
         return self.samples[address if isinstance(address, int) else address[1]]
 
+    def size(self, address: tuple[int, int]) -> int:
+        """Windows (T) of the clip at `address`."""
+        return len(self[address].features)
+
     def items(self) -> list[ToyItem]:
         """Who they are."""
         return [ToyItem(sample.id) for sample in self.samples]

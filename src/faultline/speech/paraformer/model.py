@@ -124,8 +124,17 @@ class Paraformer(RecogniserNetwork):
         return self.predictor(hidden, mask)  # type: ignore[no-any-return]
 
     def forward(self, features: Tensor, lengths: Tensor) -> Recognised:
-        """Answers to (B, T, M): L is the largest number that fires, and at least 1."""
-        hidden, mask, frames = self.encoder(features, lengths)
+        """Answers to (B, T, M)."""
+        return self.answer(*self.encoder(features, lengths))
+
+    def answer(self, hidden: Tensor, mask: Tensor, frames: Tensor) -> Recognised:
+        """Answers to encoded clips: L is the largest number that fires, and at least 1.
+
+        Args:
+            hidden: (B, T', D) of the encoder, zero at padding.
+            mask: (B, T'), True for real frames.
+            frames: Real frames, (B,).
+        """
         alpha = self.predictor(hidden, mask)
         number = fired(alpha, self.tail).minimum(frames)
         # `item`, not `int`: an export keeps it as a size that is known at run time only.
