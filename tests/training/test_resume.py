@@ -70,10 +70,17 @@ def interrupted_after(data, out, words, step, monkeypatch):
                                       else out / "scratch_ed_plus" / "latest"))  # fmt: skip
 
 
+def heed_ctrl_c():
+    """Shells let what they start in the background ignore Ctrl-C, these tests among it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_leaves_a_run_that_can_go_on(line_data, tmp_path):
     words = [f"data={line_data}", f"output_dir={tmp_path}", *SMALL, "trainer.max_epochs=500"]
     command = [sys.executable, "-m", "faultline", "train", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heed_ctrl_c
+    )
     deadline = time.monotonic() + 90
     for line in process.stdout:
         if line.startswith("epoch   1") or time.monotonic() > deadline:
