@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from prompt_samples import PROMPT_WORDS, draw_scene, write_masks
+from training_settings import silent, train_until_killed
 
 from faultline.artifacts.bundle import load_bundle
 from faultline.config.document_flags import from_document_flags
@@ -23,10 +24,6 @@ from faultline.training.prompted_distance import distance_limit
 from faultline.training.prompted_guard import PromptGuard
 from faultline.training.prompted_scorer import PromptScorer
 from faultline.training.prompted_task import drill
-
-
-def silent(line):
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -301,21 +298,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(prompt_words, tmp_path, monke
 
 def killed_after(config, step, monkeypatch):
     """Folder of a run that dies like a killed process after its resume point of `step`."""
-    from faultline.training.resume import ResumePoints
-
-    class Killed(BaseException):
-        pass
-
-    save = ResumePoints.save
-
-    def save_and_die(self, trainer):
-        save(self, trainer)
-        if trainer.global_step >= step:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ResumePoints, "save", save_and_die)
-        with pytest.raises(Killed):
-            train(config, say=silent)
+    train_until_killed(config, step, monkeypatch)
     (run,) = {path.parents[1] for path in Path(config.output_dir).rglob("last.ckpt")}
     return run

@@ -9,7 +9,7 @@ import time
 
 import pytest
 import torch
-from training_settings import SMALL, settings, silent
+from training_settings import SMALL, settings, silent, train_until_killed
 
 from faultline.config import load_config
 from faultline.training.fit import train
@@ -47,22 +47,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 def interrupted_after(data, out, words, step, monkeypatch):
     """A run that dies like a killed process right after resume point `step` was written."""
-    from faultline.training.resume import ResumePoints
-
-    class Killed(BaseException):
-        pass
-
-    save = ResumePoints.save
-
-    def save_and_die(self, trainer):
-        save(self, trainer)
-        if trainer.global_step >= step:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ResumePoints, "save", save_and_die)
-        with pytest.raises(Killed):
-            train(settings(data, out, *words), say=silent)
+    train_until_killed(settings(data, out, *words), step, monkeypatch)
     from faultline.artifacts.run import RunFolder, resolve_run
 
     return RunFolder.open(resolve_run(out / "scratch_ed_plus_dropout" / "latest"
