@@ -273,3 +273,14 @@ class TestTheCommand:
         (tmp_path / "dent" / "broken.png").write_bytes(b"")
         self.run(f"data={tmp_path}")
         assert "left out: dent/broken.png: " in capsys.readouterr().out
+
+
+def test_a_class_can_be_made_rare_for_study(table: Path) -> None:
+    whole = prepared(table, "data.folds=4")
+    rare = prepared(table, "data.folds=4", "data.thin.defect_1=8")
+    assert ids(rare)[2] == ids(whole)[2]
+    assert rare.split is not None
+    shares = {row.name: row.counts for row in rare.split.table()}
+    assert shares["defect_1"]["train"] == sizes(rare)[0] // 8 < sizes(whole)[0] // 3
+    with pytest.raises(ConfigError, match="leaves out pictures by the classes"):
+        prepared(table, "data.thin.defect_1=8", "data.positive=defect_1", task="segmentation")

@@ -41,6 +41,8 @@ class DataConfig:
         folds: Folds of a cross-validation, 0 for none. One fold tests, a share of the others
             (`valid_fraction`) validates.
         fold: The fold that tests, from 0.
+        thin: Classes that are made rare in training and validation, to study that: class -> n for
+            at most one picture in n.
         min_pixels: Pixels that a class has to cover for a picture to show it.
         on_error: `skip` lists bad items and goes on, `raise` stops.
         crop: Side of the square training crops in pixels; 0 trains on whole pictures.
@@ -77,6 +79,7 @@ class DataConfig:
     split_file: str | None = None
     folds: int = 0
     fold: int = 0
+    thin: dict[str, Any] = field(default_factory=dict)
     min_pixels: int = 1
     on_error: str = "skip"
     crop: int = 256
@@ -271,5 +274,5 @@ class Config:
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
 
 
-OPEN_SECTIONS = ("model", "loss", "augment", "data.mask_colours")
+OPEN_SECTIONS = ("model", "loss", "augment", "data.mask_colours", "data.thin")
 """Sections whose keys depend on a name; their registry checks them."""

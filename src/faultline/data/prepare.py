@@ -20,7 +20,8 @@ from faultline.data.prepare_checks import (
 from faultline.data.shipped import take_shipped
 from faultline.data.split import PARTS, Split, class_shares, load_split
 from faultline.data.targets import with_targets
-from faultline.errors import DataError
+from faultline.data.thin import thin
+from faultline.errors import ConfigError, DataError
 from faultline.types import LabelSpace
 
 CLASSIFICATION = "classification"
@@ -157,6 +158,15 @@ def _split(
     else:
         own = [item for item in items if tested is None or item.split != "test"]
         split = take_shipped(own, None if tested is None else tested.items, shown, config, seed)
+    if config.thin:
+        if shown is None:
+            raise ConfigError(
+                "data.thin leaves out pictures by the classes that they show, which are not "
+                "asked for here",
+                where="data.thin",
+                remedy="leave it out, or use task=classification or a stratified split",
+            )
+        split = thin(split, shown, config.thin, seed)
     if shown is not None:
         rows = {name: shown.targets(part) for name, part in split.parts.items()}
         if tested is not None:
