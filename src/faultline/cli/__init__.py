@@ -1,0 +1,17 @@
+"""The command `faultline`: thin commands that import what they need when they run.
+
+Importing a module of commands adds them to `app`, and the help shows them in that order.
+"""
+
+from __future__ import annotations
+
+# isort: off
+from faultline.cli import training, answers, pictures, experiments, show  # noqa: F401
+from faultline.cli.app import app, list_app, main
+from faultline.speech.command import speech_app
+# isort: on
+
+app.add_typer(list_app, name="list")
+app.add_typer(speech_app, name="speech")
+
+__all__ = ["app", "main"]
