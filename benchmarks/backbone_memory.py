@@ -14,7 +14,7 @@ import torch
 
 from faultline.artifacts.precision import resolve_precision
 from faultline.profiling.backbones import DOCUMENT
-from faultline.profiling.profile import ProfileSettings, _costs
+from faultline.profiling.profile import ProfileSettings, count_costs
 from faultline.profiling.subject import BACKBONE, Subject
 from faultline.training.memory import MemoryCurve, tier
 
@@ -29,7 +29,7 @@ def cells(name, size, precision):
     device = torch.device("cpu")
     subject = Subject(BACKBONE, name, {"size": size, "features": False})
     settings = ProfileSettings((224, 224), (1,))
-    costs = _costs(subject, device, settings, resolve_precision(precision, device))
+    costs = count_costs(subject, device, settings, resolve_precision(precision, device))
     fixed, each = 16 * costs["parameters"] + costs["kept_once"], costs["activations"]
     curve = MemoryCurve({batch: fixed + batch * each for batch in BATCHES})
     row = DOCUMENT[name]

@@ -9,7 +9,7 @@ import torch
 from speech_samples import SMALL, write_tones
 
 from faultline.artifacts.bundle import load_bundle
-from faultline.errors import BundleError, ConfigError, LeakageError
+from faultline.errors import BundleError, ConfigError, LeakageError, UnknownNameError
 from faultline.speech.averaging import mean_state
 from faultline.speech.bundle import build_recogniser, load_speech_bundle
 from faultline.speech.data.prepare import prepare_speech
@@ -172,10 +172,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tones, tmp_path, monkeypatch)
 
 
 def test_a_seen_recording_is_not_scored(tone_run, tones):
-    with pytest.raises(LeakageError, match="the weights saw"):
+    with pytest.raises(LeakageError, match=r"recordings would be scored, but .*the weights saw"):
         evaluate_speech(tone_run, [f"data={tones}", "data.test=index:0-3"], say=silent)
     with pytest.raises(ConfigError, match=r"data.test=column:later names no recording"):
         evaluate_speech(tone_run, ["data.test=column:later"], say=silent)
+
+
+def test_an_unknown_model_is_refused_before_any_recording_is_read(tmp_path):
+    missing = f"data.manifest={tmp_path / 'nowhere.jsonl'}"
+    with pytest.raises(UnknownNameError, match="did you mean 'paraformer'"):
+        train_speech(load_speech_config([missing, "data.test=none", "model=parafromer"]))
+    with pytest.raises(ConfigError, match="no setting 'depth'"):
+        train_speech(load_speech_config([missing, "data.test=none", "model.depth=3"]))
 
 
 def test_the_mean_of_weights():

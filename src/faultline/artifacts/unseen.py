@@ -37,6 +37,7 @@ def check_unseen(
     *,
     parts: Collection[str] | None = None,
     by_group: bool = False,
+    what: str = "pictures",
 ) -> None:
     """Make sure that no item was used to fit the bundle or to choose its threshold.
 
@@ -46,6 +47,7 @@ def check_unseen(
         parts: Fitted parts to look at ("weights", "threshold", ...); None is all of them.
         by_group: Also refuse an item whose source group was seen. Group names mean something
             only within one data set, so this is right only for items of the bundle's own.
+        what: What the items are, for the message.
 
     Raises:
         LeakageError: Some item was seen; the message names the part and the files.
@@ -62,9 +64,9 @@ def check_unseen(
             faults.append(f"the {part} saw {_names(known)}")
     if faults:
         raise LeakageError(
-            f"{len(items)} pictures would be scored, but {'; '.join(faults)}",
+            f"{len(items)} {what} would be scored, but {'; '.join(faults)}",
             where=bundle.source,
-            remedy="score on pictures that took no part in training or threshold choice, "
+            remedy=f"score on {what} that took no part in training or threshold choice, "
             "or train again without these",
         )
 

@@ -75,7 +75,7 @@ def profile_subject(
     precision = resolve_precision(settings.precision, device)
     forms = _formats(device)
     count = _Count(progress, len(set(settings.batches)) + len(forms) + 3)
-    costs = _costs(subject, device, settings, precision)
+    costs = count_costs(subject, device, settings, precision)
     count()
     peaks = measure_peaks(subject, settings.batches, settings.size, device, precision, count)
     curve = curve_of(peaks)
@@ -115,10 +115,13 @@ def profile_subject(
     }  # fmt: skip
 
 
-def _costs(
+def count_costs(
     subject: Subject, device: torch.device, settings: ProfileSettings, precision: Resolved
 ) -> dict[str, Any]:
-    """What can be counted rather than measured."""
+    """What can be counted rather than measured: parameters, operations, bytes kept for backward.
+
+    `activations` is of one picture more, `kept_once` what does not grow with the batch.
+    """
     step = TrainingStep(subject, 1, settings.size, device, precision)
     parameters = count_parameters(step.network)
     # Before the forward pass in training mode: a batch of one upsets running averages.

@@ -139,7 +139,7 @@ def _score_recordings(
     recogniser: Recogniser, config: SpeechConfig, say: Callable[[str], None]
 ) -> _Scored:
     items = _test_items(config)
-    check_unseen(recogniser.bundle, items)
+    check_unseen(recogniser.bundle, items, what="recordings")
     unknown = sorted({c for item in items for c in recogniser.tokenizer.unknown(item.text)})
     if unknown:
         say(f"characters that this recogniser cannot write: {' '.join(unknown)}")

@@ -17,6 +17,7 @@ from faultline.speech.config import SpeechConfig
 from faultline.speech.data.lengths import LengthSampler
 from faultline.speech.data.prepare import PreparedSpeech, prepare_speech
 from faultline.speech.data.samples import collate
+from faultline.speech.paraformer import RECOGNISERS
 from faultline.speech.scoring import ErrorRateScorer
 from faultline.speech.settings import load_speech_config, to_yaml
 from faultline.speech.task import SpeechTask
@@ -33,6 +34,8 @@ class SpeechKind(TrainingKind[PreparedSpeech]):
 
     def prepare(self, config: Any) -> PreparedSpeech:
         """Read recordings, make the vocabulary, check that every text fits its frames."""
+        # Before recordings are read, which may take minutes.
+        RECOGNISERS.check(str(config.model["name"]), set(config.model) - {"name"})
         return prepare_speech(config)
 
     def task(self, config: Any, prepared: PreparedSpeech) -> SpeechTask:
