@@ -11,13 +11,14 @@ from faultline.artifacts.contents import ClassThreshold, Threshold
 from faultline.config.schema import PromptsConfig
 from faultline.data.prompt_dataset import PromptBatch
 from faultline.metrics import ProbabilityHistogram
+from faultline.metrics.prompt_thresholds import choose_together
 from faultline.metrics.prompted import (
     PromptCounts,
     choose_shared,
     false_answer_rate,
     mean_iou,
 )
-from faultline.metrics.thresholds import ThresholdStatus
+from faultline.metrics.thresholds import ThresholdChoice, ThresholdStatus
 from faultline.predict.prompted import PromptAnswer, PromptPredictor
 from faultline.training.prompted_task import PromptedTask
 from faultline.training.selection import ValidationScorer
@@ -94,24 +95,26 @@ class PromptScorer(ValidationScorer):
         limit = self.settings.max_false_rate
         shared = choose_shared(list(self.counts.values()), max_false_rate=limit)
         chosen = Threshold.from_dict(shared.to_dict())
-        own = tuple(self._own(name, chosen.value) for name in self.classes)
+        enough = [name for name in self.classes if self.counts[name].pictures >= _FEW]
+        found = (
+            choose_together(self.counts, enough, chosen.value, max_false_rate=limit)
+            if self.settings.criterion == "iou"
+            else {name: self._by_itself(name) for name in enough}
+        )
+        own = tuple(self._own(name, chosen.value, found.get(name)) for name in self.classes)
         return Threshold(
             chosen.value, chosen.status, chosen.source, chosen.criterion, chosen.score, own
         )
 
-    def _own(self, name: str, shared: float) -> ClassThreshold:
-        counts = self.counts[name]
-        if counts.pictures < _FEW:
-            return ClassThreshold(name, shared, "shared", counts.pictures)
+    def _by_itself(self, name: str) -> ThresholdChoice:
         settings = self.settings
-        found = counts.choose(
-            settings.criterion,
-            percentile=settings.percentile,
-            max_false_rate=settings.max_false_rate,
-        )
-        if found.status is not ThresholdStatus.TUNED:
-            return ClassThreshold(name, shared, "shared", counts.pictures)
-        return ClassThreshold(name, found.value, "tuned", counts.pictures, found.score)
+        return self.counts[name].choose(settings.criterion, percentile=settings.percentile)
+
+    def _own(self, name: str, shared: float, found: ThresholdChoice | None) -> ClassThreshold:
+        pictures = self.counts[name].pictures
+        if found is None or found.status is not ThresholdStatus.TUNED:
+            return ClassThreshold(name, shared, "shared", pictures)
+        return ClassThreshold(name, found.value, "tuned", pictures, found.score)
 
     def scores(self, threshold: Threshold) -> dict[str, float]:
         """Means over the classes, at `threshold`, at the shared one and at 0.5."""
