@@ -80,15 +80,19 @@ class FrontEndConfig:
 
 @dataclass
 class AugmentConfig:
-    """SpecAugment (Park et al. 2019) on log-mel frames.
+    """Other voices, and SpecAugment (Park et al. 2019), on the log-mel frames of training clips.
 
     Attributes:
+        warp: Frequencies are moved up or down by up to this share (vocal tract length).
+        microphone_db: Standard deviation of a smooth random gain over the channels, in decibels.
         time_masks: Stripes of time that are blanked.
         time_width: Length of a stripe at most, as a share of the utterance.
         mel_masks: Stripes of mel channels that are blanked.
         mel_width: Width of a stripe at most, as a share of the channels.
     """
 
+    warp: float = 0.0
+    microphone_db: float = 0.0
     time_masks: int = 2
     time_width: float = 0.08
     mel_masks: int = 2

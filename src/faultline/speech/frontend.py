@@ -67,6 +67,12 @@ class FrontEnd:
         hop = round(self.sample_rate * self.hop_ms / 1000)
         return 1 + max(0, samples - self.window) // hop
 
+    def centres(self) -> NDArray[np.float64]:
+        """(M,) hertz of the middles of the channels, even in mel(f) = 1127 ln(1 + f / 700)."""
+        low, high = (1127 * np.log1p(f / 700) for f in (_LOW_HERTZ, self.sample_rate / 2))
+        mels = low + (high - low) * np.arange(1, self.mels + 1) / (self.mels + 1)
+        return np.asarray(700 * np.expm1(mels / 1127), np.float64)
+
     def features(self, wave: Wave) -> Features:
         """Samples (S,) of size 1 at full scale -> log-mel energies (T, M).
 

@@ -47,6 +47,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "frontend.hop_ms": (1, 500),
     "frontend.stack": (1, 32),
     "frontend.skip": (1, 32),
+    "augment.warp": (0, 1),
+    "augment.microphone_db": (0, 60),
     "augment.time_masks": (0, 100),
     "augment.time_width": (0, 1),
     "augment.mel_masks": (0, 100),

@@ -15,6 +15,7 @@ from faultline.speech.data.feasibility import frames_needed, subsampled
 from faultline.speech.data.manifest import SPEECH, Utterance
 from faultline.speech.data.samples import Sample
 from faultline.speech.frontend import FrontEnd
+from faultline.speech.other_voices import another_voice
 from faultline.speech.spec_augment import spec_augment
 from faultline.speech.tokenizer import CharacterTokenizer
 
@@ -106,7 +107,7 @@ class AugmentedUtterances:
         frontend: Makes features.
         tokenizer: Makes tokens.
         config: Speeds and shares; see SpeechDataConfig.
-        augment: SpecAugment.
+        augment: Other voices and SpecAugment.
         mean: M channel means, which masked stripes are set to.
         skip: Windows from one frame to the next.
         seed: Of the run.
@@ -136,7 +137,8 @@ class AugmentedUtterances:
     def __getitem__(self, address: tuple[int, int]) -> Sample:
         plan, rng = self._planned(address)
         wave = self._disturbed(self._played(plan, rng), rng)
-        features = spec_augment(self.frontend.features(wave), self.mean, self.augment, rng)
+        features = another_voice(self.frontend.features(wave), self.frontend, self.augment, rng)
+        features = spec_augment(features, self.mean, self.augment, rng)
         text = " ".join(utterance.text for utterance in plan.utterances)
         return Sample(plan.name, features, tuple(self.tokenizer.encode(text)), text)
 
