@@ -151,7 +151,7 @@ class Recogniser:
             return answers
         features, lengths = pad_features([f for p in batch if (f := p.features) is not None])
         with torch.inference_mode(), self.precision.autocast(self.device):
-            recognised = self.network(features.to(self.device), lengths.to(self.device))
+            recognised = self.network.recognise(features.to(self.device), lengths.to(self.device))
         for place, index in enumerate(spoken):
             answers[index] = self._transcript(recognised, place, batch[index].seconds)
         return answers

@@ -69,7 +69,7 @@ class SpeechTask(TrainingTask):
         self._log(losses, "val", len(batch.ids))
         right, tokens = token_accuracy(outputs)
         return Validated(
-            recognised=self.network(batch.features, batch.lengths),
+            recognised=self.network.recognise(batch.features, batch.lengths),
             right=right,
             tokens=tokens,
             wanted=None if outputs.counts is None else outputs.target_lengths,
@@ -119,6 +119,6 @@ def validate(task: SpeechTask, batches: Any, count: Any) -> None:
         moved = batch.to(device)
         outputs = network.outputs(moved.features, moved.lengths, moved.tokens, moved.token_lengths)
         right, tokens = token_accuracy(outputs)
-        recognised = network(moved.features, moved.lengths)
+        recognised = network.recognise(moved.features, moved.lengths)
         wanted = None if outputs.counts is None else outputs.target_lengths
         count(task, Validated(recognised, right, tokens, wanted), moved)

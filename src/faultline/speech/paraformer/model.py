@@ -19,6 +19,7 @@ from faultline.speech.paraformer.cif import (
     scale_to_count,
     token_spans,
 )
+from faultline.speech.paraformer.count_search import search_counts
 from faultline.speech.paraformer.decoder import ParallelDecoder
 from faultline.speech.paraformer.encoder import Encoder, real_frames
 from faultline.speech.paraformer.network import (
@@ -54,6 +55,8 @@ class Paraformer(RecogniserNetwork):
         sampling: Share of the wrong tokens whose number is shown in the second pass (lambda).
         tail: What is added to the sum of weights before it is cut to a number of tokens.
         tokens_per_frame: Mean of the training set, by which the predictor starts.
+        search: How far from the number that was counted others are tried, for clips that the
+            decoder is unsure of; 0 for never. An exported network never does.
     """
 
     def __init__(
@@ -73,7 +76,9 @@ class Paraformer(RecogniserNetwork):
         sampling: float = 0.3,
         tail: float = TAIL,
         tokens_per_frame: float = 0.25,
+        search: int = 2,
     ) -> None:
+        require(0 <= search <= 8, "search", search, "0 to 8")
         require(0 <= sampling <= 1, "sampling", sampling, "0 to 1")
         require(0 <= tail < 1, "tail", tail, "0 to less than 1")
         super().__init__(
@@ -84,6 +89,7 @@ class Paraformer(RecogniserNetwork):
         )
         self.sampling = sampling
         self.tail = tail
+        self.search = search
         self.predictor = WeightPredictor(dim, tokens_per_frame)
         self.embedding = nn.Embedding(vocabulary, dim)
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
@@ -137,6 +143,25 @@ class Paraformer(RecogniserNetwork):
         """
         alpha = self.predictor(hidden, mask)
         number = fired(alpha, self.tail).minimum(frames)
+        return self._decoded(alpha, number, hidden, mask, frames)
+
+    def recognise(self, features: Tensor, lengths: Tensor) -> Recognised:
+        """`forward`, and other numbers of tokens where the decoder is unsure; see `search`."""
+        hidden, mask, frames = self.encoder(features, lengths)
+        alpha = self.predictor(hidden, mask)
+        number = fired(alpha, self.tail).minimum(frames)
+        found = self._decoded(alpha, number, hidden, mask, frames)
+
+        def decode(rows: Tensor, number: Tensor) -> Recognised:
+            scaled = scale_to_count(alpha[rows], number)
+            return self._decoded(scaled, number, hidden[rows], mask[rows], frames[rows])
+
+        return search_counts(found, frames, decode, self.search) if self.search else found
+
+    def _decoded(
+        self, alpha: Tensor, number: Tensor, hidden: Tensor, mask: Tensor, frames: Tensor
+    ) -> Recognised:
+        """Answers of `number` tokens (B,) each, from weights (B, T')."""
         # `item`, not `int`: an export keeps it as a size that is known at run time only.
         size: Any = number.max().clamp_min(1).item()
         torch._check(size >= 1)

@@ -85,6 +85,10 @@ class RecogniserNetwork(nn.Module, ABC):
     def forward(self, features: Tensor, lengths: Tensor) -> Recognised:
         """Answers without any target: features (B, T, M), lengths (B,)."""
 
+    def recognise(self, features: Tensor, lengths: Tensor) -> Recognised:
+        """The best answers that the network can give; `forward` is what is exported."""
+        return self(features, lengths)  # type: ignore[no-any-return]
+
 
 def without_specials(logits: Tensor) -> Tensor:
     """Logits (..., V) that give neither the blank nor the start of a sentence."""

@@ -1,0 +1,99 @@
+"""Other numbers of tokens: the surest answer is kept, and only unsure clips are decoded again."""
+
+import pytest
+import torch
+
+from faultline.errors import ConfigError
+from faultline.speech.paraformer import Paraformer, Recognised
+from faultline.speech.paraformer.count_search import SURE, log_surety, search_counts
+
+
+def answers(lengths, surety):
+    """Answers whose tokens are all their own length, each of the same probability."""
+    lengths = torch.as_tensor(lengths)
+    size = int(lengths.max())
+    real = torch.arange(size) < lengths[:, None]
+    tokens = torch.where(real, lengths[:, None], 0)
+    places = torch.where(real, torch.arange(size), -1)
+    confidence = real * torch.as_tensor(surety)[:, None]
+    return Recognised(tokens, lengths, places, places + real.long(), confidence, lengths.float())
+
+
+class Decoder:
+    """Sure of one number of tokens a clip; keeps what it was asked."""
+
+    def __init__(self, right, surety=0.9):
+        self.right, self.surety = torch.as_tensor(right), surety
+        self.asked = []
+
+    def __call__(self, rows, number):
+        self.asked += list(zip(rows.tolist(), number.tolist(), strict=True))
+        sure = torch.where(number == self.right[rows], self.surety, 0.1)
+        return answers(number, sure)
+
+
+def test_unsure_clips_get_their_surest_number_and_sure_ones_are_left():
+    decode = Decoder([5, 3, 6, 9])
+    found = answers([4, 3, 8, 3], [0.5, SURE + 0.01, 0.5, 0.5])
+    searched = search_counts(found, torch.full((4,), 20), decode, reach=2)
+    assert searched.lengths.tolist() == [5, 3, 6, 3]
+    assert {row for row, _ in decode.asked} == {0, 2, 3}
+    for row, number in enumerate(searched.lengths.tolist()):
+        assert searched.tokens[row].tolist() == [number] * number + [0] * (10 - number)
+    assert searched.starts[0].tolist() == [0, 1, 2, 3, 4, -1, -1, -1, -1, -1]
+    assert (searched.confidence[2, 6:] == 0).all()
+    assert torch.equal(searched.counts, found.counts)
+
+
+def test_numbers_stay_within_two_and_the_frames():
+    decode = Decoder([1, 6, 4])
+    found = answers([2, 5, 0], [0.5, 0.5, 0.5])
+    searched = search_counts(found, torch.tensor([9, 5, 9]), decode, reach=3)
+    assert searched.lengths.tolist() == [2, 5, 0]
+    assert sorted(decode.asked) == [(0, 3), (0, 4), (0, 5), (1, 2), (1, 3), (1, 4)]
+
+
+def test_surety_is_the_geometric_mean_over_real_tokens():
+    found = answers([2, 0], [0.25, 0.5])
+    torch.testing.assert_close(log_surety(found).exp(), torch.tensor([0.25, 1.0]))
+
+
+@pytest.fixture
+def clips():
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.tensor([60, 41, 23, 60])
+    features = torch.randn(4, 60, 20, generator=generator)
+    for row, length in zip(features, lengths, strict=True):
+        row[length:] = 0
+    return features, lengths
+
+
+def network(**settings):
+    torch.manual_seed(2)
+    sizes = {"dim": 16, "heads": 2, "encoder_depth": 1, "decoder_depth": 1}
+    return Paraformer(12, 20, **sizes, **settings).eval()
+
+
+@torch.no_grad()
+def test_a_network_gets_surer_and_answers_a_batch_as_it_answers_one_by_one(clips):
+    net = network(search=2)
+    plain, searched = net(*clips), net.recognise(*clips)
+    assert (log_surety(searched) >= log_surety(plain)).all()
+    assert (searched.lengths != plain.lengths).any()
+    assert (searched.lengths - plain.lengths).abs().max() <= 2
+    torch.testing.assert_close(searched.counts, plain.counts)
+    for row, length in enumerate(clips[1].tolist()):
+        alone = net.recognise(clips[0][row : row + 1, :length], clips[1][row : row + 1])
+        number = int(alone.lengths)
+        assert number == int(searched.lengths[row])
+        assert torch.equal(alone.tokens[0, :number], searched.tokens[row, :number])
+        assert (alone.ends[0, :number] >= alone.starts[0, :number]).all()
+
+
+@torch.no_grad()
+def test_switched_off_it_is_the_plain_answer(clips):
+    net = network(search=0)
+    for ours, theirs in zip(net(*clips), net.recognise(*clips), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    with pytest.raises(ConfigError, match="search=9"):
+        network(search=9)
