@@ -67,9 +67,38 @@ def test_dropout_acts_in_training_only():
         assert not torch.equal(model(picture), model(picture))
 
 
+@pytest.mark.parametrize("name", [SMALL, "deit", "conv_next"])
+def test_the_maximum_pools_the_embedding_and_the_highest_value_of_every_channel(name):
+    model = create_model(name, num_classes=3, pooling="maximum").eval()
+    batch = pictures(2, 3, 65, 96)
+    with torch.no_grad():
+        maps, embedding = model.backbone.features_and_embedding(batch)
+        highest = [each.flatten(2).sort(-1).values[..., -1] for each in maps]
+        expected = model.head(model.norm(torch.cat([embedding, *highest], 1)))
+        torch.testing.assert_close(model(batch), expected)
+    assert model.head.in_features == model.backbone.embedding_dim + sum(model.backbone.channels)
+    assert isinstance(model.norm, nn.LayerNorm)
+
+
+def test_the_maximum_is_moved_more_than_the_average_by_a_small_sign():
+    """One spot of 4 x 4 in 256 x 256: the average all but forgets it."""
+    plain = 0.3 * pictures(1, 3, 256, 256)
+    spot = plain.clone()
+    spot[..., 128:132, 128:132] = 5.0
+    moved = {}
+    for pooling in ("average", "maximum"):
+        torch.manual_seed(0)
+        model = create_model(SMALL, pooling=pooling).eval()
+        with torch.no_grad():
+            one, other = (model.norm(model._pooled(each)) for each in (plain, spot))
+        moved[pooling] = float((one - other).norm() / one.norm())
+    assert moved["maximum"] > 2 * moved["average"]
+
+
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
+        ({"pooling": "max"}, "pooling='max'.*average, maximum"),
         ({"num_classes": 0}, "num_classes"),
         ({"dropout": 1.0}, "dropout"),
         ({"backbon": "swin"}, "did you mean 'backbone'"),

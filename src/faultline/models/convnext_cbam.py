@@ -13,7 +13,7 @@ from torch import nn
 
 from faultline.models.backbones import Pretrained
 from faultline.models.cbam import Attention
-from faultline.models.classifier import TAGS, classifier
+from faultline.models.classifier import TAGS, Pooling, classifier
 from faultline.models.registry import MODELS
 
 
@@ -27,6 +27,7 @@ def convnext_cbam(
     dropout: float = 0.0,
     drop_path: float = 0.0,
     in_channels: int = 3,
+    pooling: Pooling = "average",
 ) -> nn.Module:
     """ConvNeXt with channel and spatial attention after stages 3 and 4; `full` is ConvNeXt-Tiny.
 
@@ -40,8 +41,9 @@ def convnext_cbam(
         dropout: Share of the embedding that is dropped in training.
         drop_path: Share of residual paths that are dropped in training (Huang et al. 2016).
         in_channels: Channels of the picture.
+        pooling: `average`, or `maximum` for defects that are small in the picture.
     """
     return classifier(
         num_classes, "conv_next", size, pretrained, dropout, attention, stages, drop_path,
-        in_channels,
+        in_channels, pooling,
     )  # fmt: skip
