@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faultline.metrics.prompt_thresholds import KEPT, allowed_answers, choose_together
+from faultline.metrics.prompt_thresholds import (
+    KEPT,
+    allowed_answers,
+    best_iou,
+    choose_together,
+    gives_way,
+)
 from faultline.metrics.prompted import PromptCounts, false_answer_rate, mean_iou
 
 BINS = 20
@@ -35,12 +41,12 @@ prompts = st.builds(
 )
 
 
-def by_exhaustion(counts: dict[str, PromptCounts], budget: int) -> float | None:
+def by_exhaustion(counts: dict[str, PromptCounts], budget: int, kept: float) -> float | None:
     """The best mean IoU of any thresholds that keep to the rules; None where none does."""
     steps = [k / BINS for k in range(1, BINS)]
     best = None
     own = {
-        name: [t for t in steps if one.counts_at(t).iou >= KEPT * one.iou()[1:-1].max()]
+        name: [t for t in steps if one.counts_at(t).iou >= kept * one.iou()[1:-1].max()]
         for name, one in counts.items()
     }
     for thresholds in itertools.product(*own.values()):
@@ -62,7 +68,10 @@ def test_no_other_thresholds_are_better(made: list[PromptCounts], limit: float) 
     chosen = choose_together(counts, list(counts), 0.5, max_false_rate=limit)
     found = mean_iou(counts, {name: chosen[name].value for name in counts})
     questions = sum(len(one.absent) for one in made)
-    wanted = by_exhaustion(counts, allowed_answers(questions, limit))
+    budget = allowed_answers(questions, limit)
+    wanted = by_exhaustion(counts, budget, KEPT)
+    if wanted is None:
+        wanted = by_exhaustion(counts, budget, 0.0)
     if wanted is not None:
         assert found == pytest.approx(wanted)
 
@@ -81,10 +90,17 @@ def test_false_answers_are_spent_where_they_gain_the_most() -> None:
     assert strict["needy"].value > 0.4
 
 
-def test_a_limit_that_cannot_be_kept_silences_nobody() -> None:
-    everywhere = counted([(0.5, 0.1)], [0.9] * 10)
-    chosen = choose_together({"p": everywhere}, ["p"], 0.5, max_false_rate=0.0)
-    assert chosen["p"].score == 1.0
+def test_where_the_limit_cannot_be_kept_the_worst_told_prompt_gives_way() -> None:
+    # "vague" is as sure of what is absent as of what is there; "clear" is not.
+    vague = counted([(0.5, 0.4)], [0.9] * 10)
+    clear = counted([(0.8, 0.1)], [0.3] * 10)
+    counts = {"vague": vague, "clear": clear}
+    chosen = choose_together(counts, list(counts), 0.5, max_false_rate=0.1)
+    assert chosen["clear"].score == 1.0
+    assert chosen["vague"].value > 0.9
+    assert gives_way(vague, chosen["vague"].value)
+    assert not gives_way(clear, chosen["clear"].value)
+    assert best_iou(vague) == 1.0
 
 
 def test_what_the_shared_threshold_answers_counts_too() -> None:

@@ -18,7 +18,7 @@ from faultline.metrics.prompted import MAX_FALSE_RATE, PromptCounts
 from faultline.metrics.thresholds import ThresholdChoice, ThresholdStatus
 
 KEPT = 0.5
-"""Share of its best IoU that no prompt falls below, so that none is silenced for the others."""
+"""Share of its best IoU that no prompt falls below while the limit can be kept with that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,9 @@ def choose_together(
 ) -> dict[str, ThresholdChoice]:
     """Thresholds of the highest mean IoU that answer few questions falsely, all prompts together.
 
-    No prompt falls below `KEPT` of its best IoU. Where the limit cannot be kept with that, each
-    prompt takes a threshold with its fewest false answers.
+    No prompt falls below `KEPT` of its best IoU, if the limit can be kept with that. If not, the
+    limit comes first: prompts that are hardly told from the rest give way (`gives_way`), since they
+    cost the mean the least; callers say which.
 
     Args:
         counts: Of every prompt, on pictures that nothing was fitted on.
@@ -54,19 +55,34 @@ def choose_together(
     Returns:
         Choices of those prompts of `tuned` that some threshold finds; no others.
     """
-    options = {name: own for name in counts if name in tuned and (own := _options(counts[name]))}
     questions = sum(len(one.absent) for one in counts.values())
-    spent = sum(own[0].false_answers for own in options.values()) + sum(
-        _false_answers(one)[round(shared * one.bins)]
-        for name, one in counts.items()
-        if name not in options
-    )
-    budget = max(0, allowed_answers(questions, max_false_rate) - int(spent))
-    chosen = _knapsack(list(options.values()), budget)
+    for kept in (KEPT, 0.0):
+        options = {
+            name: own for name in counts if name in tuned and (own := _options(counts[name], kept))
+        }
+        spent = sum(own[0].false_answers for own in options.values()) + sum(
+            int(_false_answers(one)[round(shared * one.bins)])
+            for name, one in counts.items()
+            if name not in options
+        )
+        budget = allowed_answers(questions, max_false_rate) - spent
+        if budget >= 0:
+            break
+    chosen = _knapsack(list(options.values()), max(0, budget))
     return {
         name: ThresholdChoice(one.threshold, "iou", one.iou, ThresholdStatus.TUNED, source)
         for name, one in zip(options, chosen, strict=True)
     }
+
+
+def gives_way(one: PromptCounts, threshold: float) -> bool:
+    """Whether a prompt has less than `KEPT` of its best IoU at `threshold`."""
+    return best_iou(one) > 0 and one.counts_at(threshold).iou < KEPT * best_iou(one)
+
+
+def best_iou(one: PromptCounts) -> float:
+    """IoU at a prompt's best threshold, whatever is answered falsely there; NaN if never shown."""
+    return float(one.iou()[1:-1].max()) if one.present.positives else float("nan")
 
 
 def allowed_answers(questions: int, limit: float) -> int:
@@ -87,14 +103,14 @@ def _false_answers(one: PromptCounts) -> np.ndarray[tuple[int], np.dtype[np.int6
     return np.rint(np.nan_to_num(one.false_rate()) * len(one.absent)).astype(np.int64)
 
 
-def _options(one: PromptCounts) -> list[_Option]:
+def _options(one: PromptCounts, kept: float) -> list[_Option]:
     """Thresholds worth taking: each has more false answers than the one before, and more IoU."""
     # The ends 0 and 1 are no thresholds: one paints everything, the other nearly nothing.
     iou, wrong = np.nan_to_num(one.iou())[1:-1], _false_answers(one)[1:-1]
     if not iou.max() > 0:
         return []
     found: list[_Option] = []
-    for number in np.unique(wrong[iou >= KEPT * iou.max()]):
+    for number in np.unique(wrong[iou >= kept * iou.max()]):
         chosen = np.where(wrong == number, iou, -1.0)
         best = np.flatnonzero(chosen == chosen.max())
         if not found or chosen.max() > found[-1].iou:

@@ -66,10 +66,12 @@ class ForegroundGuard(pl.Callback):
         latest = self.selection.latest
         counts = histogram.counts_at(latest["threshold"], nearest=True)
         self.painted.append((counts.tp + counts.fp) / max(1, histogram.pixels))
-        self.iou.append(0.0 if self._is_chance(latest["iou"]) else latest["iou"])
+        # Tuned thresholds may keep back what is found, for few false answers: that is not dead.
+        iou = latest.get("iou_found", latest["iou"]) if self._is_tuned else latest["iou"]
+        self.iou.append(0.0 if self._is_chance(iou) else iou)
         settings = self.config.trainer
         # What is no better than chance may only have just begun; an IoU of 0 is told at once.
-        at_chance = self._is_tuned or latest["iou"] > 0
+        at_chance = self._is_tuned or iou > 0
         if self._told or (at_chance and trainer.global_step < _STEPS):
             return
         if not foreground_is_dead(self.iou, self.painted, settings.guard_epochs):

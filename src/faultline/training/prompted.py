@@ -160,7 +160,25 @@ class PromptedKind(TrainingKind[PromptParts]):
         """Best mean IoU."""
         iou = best["iou"]
         value = "not defined" if iou is None or iou != iou else f"{iou:.3f}"
-        return f"best validation mIoU over prompts {value}, epoch {best['epoch']}"
+        return f"best validation mIoU over prompts {value}, epoch {best['epoch']}{self._given_up()}"
+
+    def _given_up(self) -> str:
+        """Classes of the best weights that the limit on false answers keeps from being found."""
+        selection = self._selection
+        if selection is None or not selection.run.best.is_file():
+            return ""
+        rows = load_bundle(selection.run.best).metrics["validation"].get("classes", {})
+        lost = [
+            f"{name} (IoU {row['iou']:.3f} of {row['best_iou']:.3f})"
+            for name, row in rows.items()
+            if row["gives_way"]
+        ]
+        return (
+            f"\nWARNING: hardly found, so that questions about something absent stay unanswered: "
+            f"{', '.join(lost)} -> train longer, or raise prompts.max_false_rate"
+            if lost
+            else ""
+        )
 
     def _cached(self, config: Config) -> NoCache:
         """One cache for both loaders: their budget is one."""

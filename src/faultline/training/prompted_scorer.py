@@ -11,7 +11,7 @@ from faultline.artifacts.contents import ClassThreshold, Threshold
 from faultline.config.schema import PromptsConfig
 from faultline.data.prompt_dataset import PromptBatch
 from faultline.metrics import ProbabilityHistogram
-from faultline.metrics.prompt_thresholds import choose_together
+from faultline.metrics.prompt_thresholds import best_iou, choose_together, gives_way
 from faultline.metrics.prompted import (
     PromptCounts,
     choose_shared,
@@ -127,23 +127,26 @@ class PromptScorer(ValidationScorer):
             "precision": _mean([one.precision for one in decided.values()]),
             "recall": _mean([one.recall for one in decided.values()]),
             "iou_shared": mean_iou(self.counts, dict.fromkeys(self.classes, threshold.value)),
+            "iou_found": _mean([best_iou(self.counts[name]) for name in seen]),
             "iou_at_0.5": mean_iou(self.counts, dict.fromkeys(self.classes, 0.5)),
             "false_answers": false_answer_rate(self.counts, own),
         }
 
     def details(self) -> dict[str, Any]:
-        """Scores of each class at its best threshold and at 0.5."""
-        found = {}
+        """Scores of each class at its threshold and at 0.5, and the best IoU at any."""
+        found, chosen = {}, self.choose()
         for name, one in self.counts.items():
             if not one.present.positives:
                 continue
-            choice = one.choose(max_false_rate=self.settings.max_false_rate)
+            threshold = chosen.of(name)
             found[name] = {
                 "pictures": one.pictures,
-                "threshold": choice.value,
-                "iou": one.counts_at(choice.value).iou,
+                "threshold": threshold,
+                "iou": one.counts_at(threshold).iou,
+                "best_iou": best_iou(one),
+                "gives_way": gives_way(one, threshold),
                 "iou_at_0.5": one.counts_at(0.5).iou,
-                "false_answers": one.false_rate_at(choice.value),
+                "false_answers": one.false_rate_at(threshold),
                 "absent_pictures": len(one.absent),
             }
         return {"classes": found}
