@@ -14,9 +14,9 @@ import torch
 
 from faultline.artifacts.precision import resolve_precision
 from faultline.profiling.backbones import DOCUMENT
-from faultline.profiling.profile import ProfileSettings, count_costs
+from faultline.profiling.profile import ProfileSettings, count_costs, counted_curve
 from faultline.profiling.subject import BACKBONE, Subject
-from faultline.training.memory import MemoryCurve, tier
+from faultline.training.memory import tier
 
 HEAD = (
     "name", "size", "parameters", "kept a picture", "GB at 2", "at 8", "at 32", "tier",
@@ -30,8 +30,8 @@ def cells(name, size, precision):
     subject = Subject(BACKBONE, name, {"size": size, "features": False})
     settings = ProfileSettings((224, 224), (1,))
     costs = count_costs(subject, device, settings, resolve_precision(precision, device))
-    fixed, each = 16 * costs["parameters"] + costs["kept_once"], costs["activations"]
-    curve = MemoryCurve({batch: fixed + batch * each for batch in BATCHES})
+    each = costs["activations"]
+    curve = counted_curve(costs["parameters"], each, costs["kept_once"], BATCHES)
     row = DOCUMENT[name]
     return [
         f"`{name}`", size, f"{costs['parameters'] / 1e6:.1f} M", f"{each / 1e6:.0f} MB",

@@ -175,6 +175,20 @@ class TestGuardAtChance:
         selection = SimpleNamespace(scorer=scorer, latest=latest)
         return PromptGuard(selection, config, [], lines.append), lines
 
+    @pytest.mark.parametrize(("threshold", "told"), [("auto", True), ("0.99", False)])
+    def test_only_a_threshold_chosen_under_the_limit_gives_way_to_it(self, threshold, told):
+        config = training_config([*PROMPT_WORDS, f"threshold={threshold}"])
+        scorer = PromptScorer(config.threshold, config.prompts, ("crack",), "fp32")
+        truth = np.zeros((20, 20), np.uint8)
+        truth[:5] = 1
+        for _ in range(3):  # found at 0.6 as surely as it is painted where it is absent
+            scorer.counts["crack"].update(np.where(truth > 0, 0.6, 0.1), truth)
+            scorer.counts["crack"].update(np.full((20, 20), 0.6), np.zeros_like(truth))
+        row = scorer.details()["classes"]["crack"]
+        assert row["iou"] == 0.0
+        assert row["best_iou"] == 1.0
+        assert row["gives_way"] is told
+
     def test_chance_is_the_mean_over_the_classes(self):
         guard, _ = self.guard(0.1)
         assert guard.chance() == pytest.approx(0.15)

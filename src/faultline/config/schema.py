@@ -213,7 +213,7 @@ class PromptsConfig:
             labels.
         percentile: For `percentile`: share of the pixels, in per cent, that stays unpainted.
         max_false_rate: Share of the questions about something absent that may be answered
-            falsely, where thresholds can see to it at little cost.
+            falsely; thresholds are chosen under it.
         clean_up: Try clean-up of masks (morphology, a random field over colours) on validation,
             and keep it where it helps.
         cache_features: Keep what a frozen backbone sees of a picture, where nothing is augmented.

@@ -77,7 +77,7 @@ def choose_together(
 
 def gives_way(one: PromptCounts, threshold: float) -> bool:
     """Whether a prompt has less than `KEPT` of its best IoU at `threshold`."""
-    return best_iou(one) > 0 and one.counts_at(threshold).iou < KEPT * best_iou(one)
+    return one.counts_at(threshold).iou < KEPT * best_iou(one)
 
 
 def best_iou(one: PromptCounts) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -146,9 +147,16 @@ def card_plans(parameters: int, activations: int, kept_once: int = 0) -> list[di
     picture; see `plan_batch` for the margin over it, which workspaces and temporary tensors come
     out of.
     """
-    fixed = _COPIES * _BYTES_A_WEIGHT * parameters + kept_once
-    curve = MemoryCurve({batch: fixed + batch * activations for batch in (1, 2)})
+    curve = counted_curve(parameters, activations, kept_once)
     return [{"gigabytes": size, **asdict(plan_batch(curve, 1e9 * size))} for size in CARDS]
+
+
+def counted_curve(
+    parameters: int, activations: int, kept_once: int, batches: Sequence[int] = (1, 2)
+) -> MemoryCurve:
+    """Memory of a training step by batch size, by the rule of `card_plans`."""
+    fixed = _COPIES * _BYTES_A_WEIGHT * parameters + kept_once
+    return MemoryCurve({batch: fixed + batch * activations for batch in batches})
 
 
 def _formats(device: torch.device) -> list[str]:

@@ -171,7 +171,7 @@ class PromptedKind(TrainingKind[PromptParts]):
         lost = [
             f"{name} (IoU {row['iou']:.3f} of {row['best_iou']:.3f})"
             for name, row in rows.items()
-            if row["gives_way"]
+            if row.get("gives_way")  # weights of an earlier version, resumed, do not say
         ]
         return (
             f"\nWARNING: hardly found, so that questions about something absent stay unanswered: "

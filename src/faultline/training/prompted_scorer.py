@@ -135,6 +135,9 @@ class PromptScorer(ValidationScorer):
     def details(self) -> dict[str, Any]:
         """Scores of each class at its threshold and at 0.5, and the best IoU at any."""
         found, chosen = {}, self.choose()
+        # Only what was chosen under the limit on false answers can give way to it.
+        by_iou = self.settings.criterion == "iou"
+        limited = {own.name for own in chosen.classes if by_iou and own.status == "tuned"}
         for name, one in self.counts.items():
             if not one.present.positives:
                 continue
@@ -144,7 +147,7 @@ class PromptScorer(ValidationScorer):
                 "threshold": threshold,
                 "iou": one.counts_at(threshold).iou,
                 "best_iou": best_iou(one),
-                "gives_way": gives_way(one, threshold),
+                "gives_way": name in limited and gives_way(one, threshold),
                 "iou_at_0.5": one.counts_at(0.5).iou,
                 "false_answers": one.false_rate_at(threshold),
                 "absent_pictures": len(one.absent),

@@ -141,15 +141,13 @@ class Paraformer(RecogniserNetwork):
             mask: (B, T'), True for real frames.
             frames: Real frames, (B,).
         """
-        alpha = self.predictor(hidden, mask)
-        number = fired(alpha, self.tail).minimum(frames)
+        alpha, number = self._counted(hidden, mask, frames)
         return self._decoded(alpha, number, hidden, mask, frames)
 
     def recognise(self, features: Tensor, lengths: Tensor) -> Recognised:
         """`forward`, and other numbers of tokens where the decoder is unsure; see `search`."""
         hidden, mask, frames = self.encoder(features, lengths)
-        alpha = self.predictor(hidden, mask)
-        number = fired(alpha, self.tail).minimum(frames)
+        alpha, number = self._counted(hidden, mask, frames)
         found = self._decoded(alpha, number, hidden, mask, frames)
 
         def decode(rows: Tensor, number: Tensor) -> Recognised:
@@ -157,6 +155,11 @@ class Paraformer(RecogniserNetwork):
             return self._decoded(scaled, number, hidden[rows], mask[rows], frames[rows])
 
         return search_counts(found, frames, decode, self.search) if self.search else found
+
+    def _counted(self, hidden: Tensor, mask: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights (B, T') and the number of tokens that they fire (B,)."""
+        alpha = self.predictor(hidden, mask)
+        return alpha, fired(alpha, self.tail).minimum(frames)
 
     def _decoded(
         self, alpha: Tensor, number: Tensor, hidden: Tensor, mask: Tensor, frames: Tensor
