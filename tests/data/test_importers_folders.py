@@ -278,40 +278,6 @@ def test_index_masks_with_class_names(tmp_path: Path) -> None:
     assert "mask values 0, 3" in str(again.problems[0])
 
 
-def tiles(root: Path) -> None:
-    for name in ("MT_Crack", "MT_Break", "MT_Free"):
-        picture(root / name / "Imgs" / f"{name}.jpg")
-        mask(root / name / "Imgs" / f"{name}.png", None if name == "MT_Free" else 255)
-
-
-def test_class_folders_with_masks(tmp_path: Path) -> None:
-    tiles(tmp_path)
-    manifest = import_dataset(tmp_path)
-    assert manifest.format == "class_masks"
-    positive = {item.id.split("/")[0]: item.positive for item in manifest.items}
-    assert positive == {"MT_Crack": True, "MT_Break": False, "MT_Free": False}
-    assert [truth(manifest, k).any() for k in range(3)] == [False, True, False]
-    assert "negatives, whatever they show: MT_Break, MT_Free" in manifest.notes
-    every = import_dataset(tmp_path, positive="*")
-    assert [item.positive for item in every.items] == [True, True, False]
-    with pytest.raises(DataError, match="no class folder matches positive='rust'") as caught:
-        import_dataset(tmp_path, positive="rust")
-    assert "there are: 'MT_Break', 'MT_Crack', 'MT_Free'" in str(caught.value)
-    with pytest.raises(ConfigError, match="give binary labels"):
-        import_dataset(tmp_path, kind="multiclass")
-
-
-def test_class_folders_without_masks_have_no_masks(tmp_path: Path) -> None:
-    for name in ("Healthy", "Rust"):
-        picture(tmp_path / name / "x.jpg")
-    with pytest.raises(DataError, match="no annotation file and no mask for any"):
-        import_dataset(tmp_path, format="class_masks")
-    manifest = import_dataset(tmp_path, format="pictures")
-    assert [item.labelled for item in manifest.items] == [False, False]
-    with pytest.raises(MaskError, match="no label"):
-        truth(manifest)
-
-
 def test_empty_and_absent_folders(tmp_path: Path) -> None:
     for form in ("auto", "masks", "pictures"):
         with pytest.raises(DataError, match="the folder holds no pictures"):

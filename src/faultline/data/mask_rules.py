@@ -8,6 +8,7 @@
 | `palette` | palette positions 0 ... K-1 and 255 | as `index`, in a palette file (PASCAL VOC) |
 | `rgb:<table>` | colours of the table | classes of that colour; (0, 0, 0) is background |
 | `threshold` | 0 ... 255 | from 128 on foreground; never chosen by itself |
+| `<binary rule>@K` | as that rule | its foreground is class K; of class folders with masks |
 
 A rule is one string, so that a manifest holds all that is needed to read its masks. A value that
 a rule does not list is an error, at import and again at every reading.
@@ -51,7 +52,7 @@ class ValueTable:
 
     def wants(self) -> str:
         """The values it takes, for a message."""
-        if self.rule == "threshold":
+        if self.rule.partition("@")[0] == "threshold":
             return "0 to 255"
         return ", ".join(
             f"{value} = ignore" if classes is None else str(value)
@@ -97,6 +98,9 @@ def parse_rule(rule: str, space: LabelSpace) -> ValueTable:
     Raises:
         MaskError: The rule is unknown, malformed, or means nothing for this kind of label space.
     """
+    binary, at, position = rule.partition("@")
+    if at:
+        return _class_table(rule, binary, position, space)
     name, _, argument = rule.partition(":")
     if name == "rgb" and argument:
         return ValueTable(rule, "rgb", _parse_colours(argument, len(space.names)))
@@ -119,6 +123,26 @@ def parse_rule(rule: str, space: LabelSpace) -> ValueTable:
             "several classes 'index', 'palette' or a colour table",
         )
     raise MaskError(f"unknown mask rule {rule!r}", remedy=f"use one of {', '.join(RULE_NAMES)}")
+
+
+def rule_of_class(rule: str, position: int) -> str:
+    """A binary rule whose foreground is the class at `position` of a multiclass space."""
+    return f"{rule}@{position}"
+
+
+def _class_table(rule: str, binary: str, position: str, space: LabelSpace) -> ValueTable:
+    if not (position.isascii() and position.isdigit() and 0 < int(position) < len(space.names)):
+        raise MaskError(
+            f"mask rule {rule!r} names no class of 1 to {len(space.names) - 1}",
+            remedy="import the data set again",
+        )
+    if space.kind is not LabelKind.MULTICLASS:
+        raise MaskError(f"mask rule {rule!r} means nothing for {space.kind.value} labels")
+    table = parse_rule(binary, LabelSpace(LabelKind.BINARY, (space.names[int(position)],)))
+    classes = {
+        value: (int(position),) if inside else inside for value, inside in table.classes.items()
+    }
+    return ValueTable(rule, table.reading, classes)
 
 
 _COLOUR_REMEDY = "give data.mask_colours, a name and a colour each, such as {lesion: [255, 0, 0]}"

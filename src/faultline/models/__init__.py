@@ -17,6 +17,7 @@ from faultline.models.convnext_cbam import convnext_cbam
 from faultline.models.door import guard_input
 from faultline.models.dual_head import DualHead
 from faultline.models.prompt_ed import PromptED
+from faultline.models.prompt_ed_plain import PromptEDPlain
 from faultline.models.prompted import PromptedNetwork
 from faultline.models.registry import MODELS
 from faultline.models.scratch_ed import ScratchED
@@ -33,6 +34,7 @@ __all__ = [
     "ClipSeg",
     "DualHead",
     "PromptED",
+    "PromptEDPlain",
     "PromptedNetwork",
     "ScratchED",
     "ScratchEDPlus",

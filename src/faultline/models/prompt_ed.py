@@ -39,6 +39,31 @@ _TOGETHER = 4
 """Prompts decoded at once for one picture when nothing is learned: bounds the memory."""
 
 
+def picture_encoder(width: int, blocks: Sequence[int], in_channels: int) -> nn.Sequential:
+    """Three stages behind the stem: (B, 4 in_channels, H/2, W/2) -> (B, 4w, H/8, W/8).
+
+    Raises:
+        ConfigError: A width below 1, or not three numbers of blocks.
+    """
+    require(width >= 1, "base_channels", width, "at least 1")
+    require(len(blocks) == 3, "blocks", list(blocks), "three integers, one a stage")
+    return nn.Sequential(
+        stage(4 * in_channels, width, blocks[0]),
+        stage(width, 2 * width, blocks[1], stride=2),
+        stage(2 * width, 4 * width, blocks[2], stride=2),
+    )
+
+
+def picture_bottleneck(width: int, rates: Sequence[int]) -> ASPP:
+    """ASPP: (B, 4w, H/8, W/8) -> (B, 8w, H/8, W/8)."""
+    return ASPP(4 * width, 8 * width, rates, branch_channels=2 * width)
+
+
+def picture_decoder(width: int) -> nn.ModuleList:
+    """Two stages: (B, 8w, H/8, W/8) -> (B, 2w, H/4, W/4) -> (B, w, H/2, W/2)."""
+    return nn.ModuleList([decoder_stage(8 * width, 2 * width), decoder_stage(2 * width, width)])
+
+
 class FiLM(nn.Module):
     """x (1 + gamma(t)) + beta(t), channel by channel (Perez et al. 2018, eq. 2).
 
@@ -144,25 +169,19 @@ class PromptED(PromptedNetwork):
     ) -> None:
         super().__init__()
         require(num_classes == 1, "num_classes", num_classes, "1: a prompt is one question")
-        require(base_channels >= 1, "base_channels", base_channels, "at least 1")
-        require(len(blocks) == 3, "blocks", list(blocks), "three integers, one a stage")
         require(fusion in ("film", "cross", "both"), "fusion", fusion, "film, cross or both")
         require(meanings >= 1, "meanings", meanings, "at least 1")
         w = base_channels
         self.tokenizer = PromptTokenizer(parts)
         self.text = TextEncoder(self.tokenizer.size, text_dim, text_layers, heads)
         self.meanings = Meanings(meanings, text_dim)
-        self.encoder = nn.Sequential(
-            stage(4 * in_channels, w, blocks[0]),
-            stage(w, 2 * w, blocks[1], stride=2),
-            stage(2 * w, 4 * w, blocks[2], stride=2),
-        )
-        self.bottleneck = ASPP(4 * w, 8 * w, aspp_rates, branch_channels=2 * w)
+        self.encoder = picture_encoder(w, blocks, in_channels)
+        self.bottleneck = picture_bottleneck(w, aspp_rates)
         self.words = WordAttention(text_dim, 8 * w, heads) if fusion != "film" else None
         films = (8 * w, 2 * w, w) if fusion != "cross" else ()
         self.films = nn.ModuleList(FiLM(text_dim, channels) for channels in films)
         self.encounter = Encounter(text_dim, 8 * w) if fusion != "cross" else None
-        self.decoder = nn.ModuleList([decoder_stage(8 * w, 2 * w), decoder_stage(2 * w, w)])
+        self.decoder = picture_decoder(w)
         self.head = nn.Conv2d(w, 4, 3, padding=1)
 
     def read(self, prompts: Sequence[str]) -> Texts:

@@ -1,21 +1,27 @@
 """A folder a class, each with pictures and mask files (as magnetic-tile defects are shipped).
 
 The masks of folders whose name counts as foreground are used; the pictures of the others show
-something else, and are negatives.
+something else, and are negatives. Binary, unless `data.kind=multiclass` makes a class of every
+such folder whose masks outline anything.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from faultline.data.importers.class_folders import find_class_units
 from faultline.data.importers.collect import Collector
+from faultline.data.importers.label_spaces import BACKGROUND
 from faultline.data.importers.layout import Unit
 from faultline.data.importers.masks import Labelled, build, no_masks
 from faultline.data.importers.options import IMPORTERS, ImportOptions
 from faultline.data.importers.pairing import Pairing, pair_unit
-from faultline.data.manifest import Manifest
-from faultline.errors import ConfigError
+from faultline.data.manifest import Item, Manifest
+from faultline.data.mask_rules import rule_of_class
+from faultline.errors import ConfigError, DataError
+from faultline.types import LabelKind, LabelSpace
 
 
 @IMPORTERS.register("class_masks", summary="a folder a class, with pictures and mask files")
@@ -24,12 +30,12 @@ def import_class_masks(root: Path, options: ImportOptions) -> Manifest:
 
     Raises:
         DataError: No folder has masks, no folder name is positive, or masks fit no rule.
-        ConfigError: Another kind than binary is asked for.
+        ConfigError: Several labels a pixel are asked for.
     """
-    if options.kind not in ("auto", "binary"):
+    if options.kind == "multilabel":
         raise ConfigError(
-            f"class folders with masks give binary labels, not {options.kind}",
-            remedy="leave data.kind=auto and choose folders with data.positive",
+            "class folders with masks give one label a pixel, not several",
+            remedy="set data.kind=binary or multiclass, and choose folders with data.positive",
         )
     units = find_class_units(root)
     pairings = [pair_unit(unit) for _, unit in units]
@@ -49,11 +55,49 @@ def import_class_masks(root: Path, options: ImportOptions) -> Manifest:
         elif pairing.pairs:
             rows += [Labelled(pair.image, None, unit.split) for pair in pairing.pairs]
             others.add(name)
-    manifest = build(collector, "class_masks", rows, options, names=chosen)
+    one_class = replace(options, kind="binary", classes=())
+    manifest = build(collector, "class_masks", rows, one_class, names=chosen)
+    if options.kind == "multiclass":
+        chosen = _told_apart(manifest, chosen)
     manifest.notes.append(f"foreground: the masks of {', '.join(chosen)}")
     if others:
         manifest.notes.append(f"negatives, whatever they show: {', '.join(sorted(others))}")
     return manifest
+
+
+def _told_apart(manifest: Manifest, names: Sequence[str]) -> list[str]:
+    """Make a class of each of the folders `names` that outlines anything; gives those.
+
+    Raises:
+        DataError: There is none.
+    """
+    shown = {_folder_of(item) for item in manifest.items if item.positive}
+    classes = [name for name in names if name in shown]
+    if not classes:
+        raise DataError(
+            "no mask outlines anything",
+            where=manifest.root,
+            remedy="look at the masks, or set data.mask_rule",
+        )
+    positions = {name: position for position, name in enumerate(classes, 1)}
+    manifest.label_space = LabelSpace(LabelKind.MULTICLASS, (BACKGROUND, *classes))
+    manifest.items = [_of_class(item, positions) for item in manifest.items]
+    return classes
+
+
+def _of_class(item: Item, positions: Mapping[str, int]) -> Item:
+    """The item, its foreground being the class of its folder; without one it is a negative."""
+    position = positions.get(_folder_of(item))
+    if item.mask_file is None or position is None:
+        return replace(item, mask_file=None)
+    rule = rule_of_class(item.mask_file.rule, position)
+    return replace(item, mask_file=replace(item.mask_file, rule=rule))
+
+
+def _folder_of(item: Item) -> str:
+    """Name of the class folder: an id is `[split/]class/[Imgs/]x.jpg`."""
+    parts = PurePosixPath(item.id).parts
+    return parts[1] if item.split is not None else parts[0]
 
 
 def _positive_rows(unit: Unit, pairing: Pairing, collector: Collector) -> list[Labelled]:
