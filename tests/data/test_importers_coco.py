@@ -2,69 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from coco_samples import NAME, NAN, SQUARE, annotation, entry, one, picture, square, truth, write
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from faultline.data.images import apply_orientation
 from faultline.data.importers import import_dataset
-from faultline.data.manifest import Manifest
-from faultline.data.masks import load_mask
-from faultline.errors import ConfigError, DataError, FaultlineError, UnknownNameError
+from faultline.errors import DataError
 from faultline.types import LabelKind
-
-NAME = "_annotations.coco.json"
-SQUARE = [2, 2, 6, 2, 6, 6, 2, 6]
-EMPTY = b'{"images": [], "annotations": [], "categories": %s}'
-NAN = float("nan")
-CRACK = {"id": 1, "name": "Crack"}
-
-
-def picture(path: Path, size: tuple[int, int] = (12, 8), seed: int = 0, **settings: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng([seed, *path.name.encode()]).integers(0, 256, (*size[::-1], 3))
-    Image.fromarray(pixels.astype(np.uint8)).save(path, **settings)
-
-
-def annotation(image: Any = 1, category: Any = 1, **fields: Any) -> dict[str, Any]:
-    return {"id": 7, "image_id": image, "category_id": category, "segmentation": [SQUARE]} | fields
-
-
-def entry(name: str = "a.png", key: Any = 1, **fields: Any) -> dict[str, Any]:
-    return {"id": key, "file_name": name, "width": 12, "height": 8} | fields
-
-
-def write(
-    path: Path, annotations: list[Any], images: list[Any] | None = None, categories: Any = (CRACK,)
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    images = [entry()] if images is None else images
-    value = {"images": images, "annotations": annotations, "categories": list(categories)}
-    path.write_text(json.dumps(value))
-
-
-def one(root: Path, annotations: list[Any], **settings: Any) -> Manifest:
-    """A data set of one picture `a.png`, 12 wide and 8 high."""
-    picture(root / "a.png")
-    write(root / NAME, annotations)
-    return import_dataset(root, **settings)
-
-
-def truth(manifest: Manifest, index: int = 0) -> np.ndarray:
-    return load_mask(manifest.items[index], manifest.label_space)
-
-
-def square() -> np.ndarray:
-    mask = np.zeros((8, 12), np.uint8)
-    mask[2:6, 2:6] = 1
-    return mask
 
 
 def forms() -> dict[str, Any]:
@@ -366,118 +316,3 @@ def test_names_do_not_lead_out_of_the_data_set(
     manifest = import_dataset("." if relative else tmp_path / "set")
     assert [item.id for item in manifest.items] == ["a.png"]
     assert len(manifest.problems) == 2
-
-
-def test_annotation_file_that_is_not_json_names_the_line(tmp_path: Path) -> None:
-    picture(tmp_path / "train" / "a.png")
-    path = tmp_path / "train" / NAME
-    path.write_text('{\n "images": [],\n "annotations": [}\n')
-    with pytest.raises(DataError) as caught:
-        import_dataset(tmp_path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "is not JSON" in message
-    assert "line 3, column 18" in message
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "is not JSON: Expecting value in line 1"),
-        (b"\xff\xfe\x00", "is not JSON: not even text"),
-        (b"[1, 2]", "is JSON, but not COCO: no list 'images'"),
-        (b'{"images": 3}', "no list 'images' .keys 'images'"),
-        (b'{"images": [], "categories": []}', "no list 'annotations'"),
-        (EMPTY % b'[{"id": 1}]', "category without id or name"),
-        (EMPTY % b"[]", "no category matches .* there are: none"),
-        (b"[" * 100_000, "is not JSON"),
-    ],
-)
-def test_annotation_file_of_another_kind(content: bytes, message: str, tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
-    (tmp_path / NAME).write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        import_dataset(tmp_path)
-
-
-def test_category_id_with_two_names(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
-    write(tmp_path / NAME, [], categories=[CRACK, {"id": 1, "name": "rust"}])
-    with pytest.raises(DataError, match="category id 1 is both 'Crack' and 'rust'"):
-        import_dataset(tmp_path)
-
-
-def test_several_files_for_one_split(tmp_path: Path) -> None:
-    picture(tmp_path / "train" / "a.png")
-    for name in ("one.json", "two.json"):
-        write(tmp_path / "train" / name, [annotation()])
-    with pytest.raises(DataError, match=r"several COCO files: one\.json, two\.json"):
-        import_dataset(tmp_path)
-    (tmp_path / "train" / "two.json").write_text('{"info": "something else"}')
-    assert len(import_dataset(tmp_path).items) == 1
-
-
-def test_no_annotation_file(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png")
-    with pytest.raises(DataError, match="1 pictures, but no annotation file and no masks"):
-        import_dataset(tmp_path)
-    with pytest.raises(DataError, match="no COCO annotation file was found"):
-        import_dataset(tmp_path, format="coco")
-
-
-def test_nothing_usable(tmp_path: Path) -> None:
-    write(tmp_path / NAME, [], [entry("x.png"), entry("y.png", 2)])
-    with pytest.raises(
-        DataError, match=r"no usable picture; 2 files have problems\n  x\.png: listed"
-    ):
-        import_dataset(tmp_path)
-
-
-def test_wrong_settings(tmp_path: Path) -> None:
-    one(tmp_path, [])
-    with pytest.raises(UnknownNameError, match="unknown data format 'cocoa', did you mean 'coco'"):
-        import_dataset(tmp_path, format="cocoa")
-    with pytest.raises(ConfigError, match="on_error='skpi' is not a choice, did you mean 'skip'"):
-        import_dataset(tmp_path, on_error="skpi")
-    with pytest.raises(ConfigError, match="positive is empty"):
-        import_dataset(tmp_path, positive=" , ")
-
-
-KEYS = (
-    "id", "image_id", "file_name", "category_id", "segmentation", "bbox", "name", "width", "size",
-    "counts",
-)  # fmt: skip
-SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.floats()
-JUNK = st.recursive(
-    SCALARS | st.sampled_from(["a.png", "", "crack"]),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6)
-    ),
-    max_leaves=15,
-)
-ROW = {"image_id": st.just(1), "category_id": st.just(1), "segmentation": JUNK}
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-    images=st.lists(JUNK, max_size=3) | JUNK,
-    annotations=st.lists(st.fixed_dictionaries(ROW) | JUNK, max_size=3),
-    categories=st.lists(JUNK, max_size=2),
-)
-def test_garbage_gives_a_manifest_or_a_faultline_error(
-    images: Any, annotations: Any, categories: Any, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    root = tmp_path_factory.mktemp("junk")
-    picture(root / "a.png")
-    if isinstance(images, list):
-        images = [entry(), *images]
-    value = {"images": images, "annotations": annotations, "categories": [CRACK, *categories]}
-    (root / NAME).write_text(json.dumps(value))
-    for content in (json.dumps(value), json.dumps(annotations)):
-        (root / NAME).write_text(content)
-        try:
-            manifest = import_dataset(root)
-        except FaultlineError:
-            continue
-        for index in range(len(manifest.items)):
-            assert truth(manifest, index).shape == (8, 12)

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
 
 from omegaconf import OmegaConf
 
@@ -146,3 +147,36 @@ def pooled(**scores):
         "data": {"name": "photos", "root": "photos", "fingerprint": "t" * 8},
         "images": 4, "seconds_per_image": 0.02,
     }  # fmt: skip
+
+
+def write_grid(root, scores, part="test"):
+    """Runs of models by seed: model word -> IoU of seed 0, 1, ..."""
+    for model, values in scores.items():
+        for seed, iou in enumerate(values):
+            test = pooled(iou=iou, dice=iou) if part == "test" else None
+            name = f"{model.rpartition('=')[2]}-{seed}"
+            write_run(root, name, [model], seed=seed, iou=iou, test=test)
+
+
+class Page(HTMLParser):
+    """Text of a page; fails on tags that do not match."""
+
+    VOID = ("meta", "img", "br", "link")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text, self.tags = [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)

@@ -4,14 +4,12 @@ import csv
 import json
 import os
 import statistics
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from experiment_samples import pooled, run, silent, write_run
+from experiment_samples import Page, pooled, run, silent, write_grid, write_run
 from scipy import stats
 
-from faultline.errors import ConfigError
 from faultline.experiments.best import leads, student_interval
 from faultline.experiments.groups import make_blocks, spread
 from faultline.experiments.runs import read_run, read_runs
@@ -21,42 +19,9 @@ from faultline.experiments.summarize import summarize
 MODELS = ("model.name=unet", "model.name=unet_mini")
 
 
-def write_grid(root, scores, part="test"):
-    """Runs of models by seed: model word -> IoU of seed 0, 1, ..."""
-    for model, values in scores.items():
-        for seed, iou in enumerate(values):
-            test = pooled(iou=iou, dice=iou) if part == "test" else None
-            name = f"{model.rpartition('=')[2]}-{seed}"
-            write_run(root, name, [model], seed=seed, iou=iou, test=test)
-
-
 def rows_of(path):
     with path.open() as stream:
         return list(csv.DictReader(stream))
-
-
-class Page(HTMLParser):
-    """Text of a page; fails on tags that do not match."""
-
-    VOID = ("meta", "img", "br", "link")
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.text, self.tags = [], [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 class TestMeans:
@@ -365,50 +330,3 @@ class TestWhatIsRead:
         assert facts["memory_mib"] == 602
         assert facts["parameters"] == 1000
         assert facts["test_seconds_per_image"] == 0.02
-
-
-class TestPages:
-    @pytest.fixture
-    def grid(self, tmp_path):
-        write_grid(tmp_path, {MODELS[0]: [0.5, 0.6], MODELS[1]: [0.4, 0.45]})
-        return tmp_path
-
-    def test_the_page_is_whole_and_needs_nothing_else(self, grid):
-        summarize([grid], curves=["all"], say=silent)
-        text = (grid / "summary.html").read_text()
-        page = Page(text)
-        assert "http://" not in text
-        assert "https://" not in text
-        images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-        assert [source[:22] for source in images] == ["data:image/png;base64,"]
-        assert "unet-0/20260102T030405Z-abcdef" in "".join(page.text)
-
-    def test_names_cannot_break_it(self, tmp_path):
-        write_run(tmp_path, "a", ["experiment='<script>|x'", "loss.name='<b>|'"])
-        write_run(tmp_path, "b")
-        summarize([tmp_path], say=silent)
-        assert "<b>" not in (tmp_path / "summary.html").read_text()
-        lines = (tmp_path / "summary.md").read_text().splitlines()
-        (row,) = [line for line in lines if line.startswith("| <b>")]
-        assert "<b>\\|" in row
-
-    def test_the_output_goes_where_it_is_asked_to(self, grid, tmp_path):
-        save = tmp_path / "tables"
-        assert run("summarize", grid, "--save", save) == 0
-        assert sorted(path.name for path in save.iterdir()) == [
-            "groups.csv", "summary.csv", "summary.html", "summary.md"
-        ]  # fmt: skip
-
-    def test_curves_of_chosen_runs(self, grid):
-        assert run("summarize", grid, "--curves", "unet-0,unet_mini-1") == 0
-        assert (grid / "curves.png").read_bytes().startswith(b"\x89PNG")
-
-    def test_curves_of_no_run(self, grid):
-        with pytest.raises(ConfigError, match=r"no run 'unet-7'.*there are: unet-0/2026"):
-            summarize([grid], curves=["unet-7"], say=silent)
-
-    def test_versions_that_differ_are_told(self, grid):
-        path = next(grid.glob("unet-0/*/provenance.json"))
-        path.write_text(json.dumps({"package_hash": "other", "data_fingerprint": "f" * 16}))
-        summarize([grid], say=silent)
-        assert "2 different versions" in (grid / "summary.md").read_text()

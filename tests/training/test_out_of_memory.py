@@ -14,9 +14,7 @@ from training_settings import settings, silent
 from faultline.config import load_config
 from faultline.data.collate import Batch
 from faultline.errors import TrainingError
-from faultline.models import MODELS
 from faultline.training.fit import train
-from faultline.training.gradient_checkpointing import enable_gradient_checkpointing
 from faultline.training.out_of_memory import is_out_of_memory
 from faultline.training.recovery import OutOfMemoryRecovery, cut, parts
 from faultline.training.step_state import StepState
@@ -328,65 +326,6 @@ def test_step_state_puts_everything_back():
     assert torch.equal(expected[0], again[0])
     assert np.array_equal(expected[1], again[1])
     assert expected[2] == again[2]
-
-
-class TestGradientCheckpointing:
-    @pytest.mark.parametrize("name", ["unet", "unet_mini", "scratch_ed_plus", "unet_transformer",
-                                      "scratch_ed_plus_dropout"])  # fmt: skip
-    def test_gradients_and_running_averages_are_the_same(self, name):
-        found = []
-        for checkpointing in (False, True):
-            torch.manual_seed(0)
-            model = MODELS.build(name, base_channels=4).train()
-            if checkpointing:
-                assert enable_gradient_checkpointing(model) > 0
-            torch.manual_seed(1)
-            loss = model(torch.randn(2, 3, 48, 48)).square().mean()
-            loss.backward()
-            found.append((
-                [p.grad for p in model.parameters()], [b.clone() for b in model.buffers()],
-                torch.get_rng_state(),
-            ))  # fmt: skip
-        for a, b in zip(*(one[0] for one in found), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
-        for a, b in zip(*(one[1] for one in found), strict=True):
-            assert torch.equal(a, b)
-        assert torch.equal(found[0][2], found[1][2])
-
-    def test_less_is_kept(self):
-        from faultline.profiling.activations import activation_bytes
-
-        kept = []
-        for checkpointing in (False, True):
-            model = MODELS.build("unet", base_channels=8).train()
-            if checkpointing:
-                enable_gradient_checkpointing(model)
-            x = torch.randn(1, 3, 64, 64)
-            kept.append(activation_bytes(model, lambda model=model, x=x: model(x).mean()))
-        assert kept[1] < 0.5 * kept[0]
-
-    def test_state_names_and_evaluation_stay_as_they_were(self):
-        model = MODELS.build("unet_mini", base_channels=4)
-        names, x = list(model.state_dict()), torch.randn(1, 3, 32, 32)
-        expected = model.eval()(x)
-        enable_gradient_checkpointing(model)
-        assert list(model.state_dict()) == names
-        assert torch.equal(model.eval()(x), expected)
-
-    def test_a_networks_own_method_comes_first(self):
-        class Own(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.inner = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-                self.asked = None
-
-            def set_grad_checkpointing(self, enable=True):
-                self.asked = enable
-
-        network = Own()
-        assert enable_gradient_checkpointing(network) == 1
-        assert network.asked is True
-        assert "forward" not in vars(network.inner)
 
 
 class TestInATraining:

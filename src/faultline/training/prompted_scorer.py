@@ -52,6 +52,7 @@ class PromptScorer(ValidationScorer):
         self.threshold, self.settings = threshold, settings
         self.classes, self.precision = classes, precision
         self.counts: dict[str, PromptCounts] = {}
+        self._chosen: Threshold | None = None
         self.start()
 
     @property
@@ -65,6 +66,7 @@ class PromptScorer(ValidationScorer):
     def start(self) -> None:
         """Start counting anew."""
         self.counts = {name: PromptCounts() for name in self.classes}
+        self._chosen = None
 
     def equip(self, task: TrainingTask, bundle: Bundle) -> None:
         """A predictor of the weights to be scored."""
@@ -81,6 +83,7 @@ class PromptScorer(ValidationScorer):
             # What is shown but ignored everywhere says nothing about either case.
             if question.shown and not ((mask > 0) & (mask != IGNORE_INDEX)).any():
                 continue
+            self._chosen = None
             self.counts[question.name].update(np.clip(answer.probability, 0, 1), mask)
 
     def release(self, task: TrainingTask) -> None:
@@ -89,7 +92,15 @@ class PromptScorer(ValidationScorer):
         task.predictor = None
 
     def choose(self) -> Threshold:
-        """A threshold a class and a shared one, tuned on this validation unless set by hand."""
+        """A threshold a class and a shared one, tuned on this validation unless set by hand.
+
+        Chosen once a validation: all classes together are a search, and `details` asks again.
+        """
+        if self._chosen is None:
+            self._chosen = self._choose()
+        return self._chosen
+
+    def _choose(self) -> Threshold:
         if self.threshold != "auto":
             return Threshold.by_hand(float(self.threshold), "threshold setting")
         limit = self.settings.max_false_rate
