@@ -42,29 +42,12 @@ def train(
     """
     from faultline.training.fit import train as run_training
     from faultline.training.kinds import training_config
+    from faultline.training.terminal import refuse_beside_resume, tell_end
 
-    # A resumed run is made with its own settings; what is given beside it would be lost.
-    _refuse_with_resume(resume, overrides, config, model)
+    refuse_beside_resume(resume, overrides, config, model)
     settings = training_config(overrides or (), file=config, model=model)
     result = run_training(settings, say=say, resume=resume)
-    if result.interrupted:
-        say(f"stopped; go on with: faultline train --resume {result.run.path}")
-        raise typer.Exit(130)
-    if result.verdict:
-        say(result.verdict)
-    say(f"weights {result.run.best}")
-
-
-def _refuse_with_resume(
-    resume: Path | None, overrides: list[str] | None, config: Path | None, model: str | None
-) -> None:
-    from faultline.errors import ConfigError
-
-    if resume is not None and (overrides or config or model):
-        raise ConfigError(
-            "--resume takes the settings of the run and no others",
-            remedy="leave out the other settings, or start a new run without --resume",
-        )
+    raise typer.Exit(tell_end(result, "faultline train", say))
 
 
 @app.command()

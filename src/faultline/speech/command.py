@@ -44,20 +44,13 @@ def train(
 
       faultline speech train data=digits/ data.test=index:0-4 trainer.max_time=15m
     """
-    from faultline.errors import ConfigError
     from faultline.speech.fit import train_speech
     from faultline.speech.settings import load_speech_config
+    from faultline.training.terminal import refuse_beside_resume, tell_end
 
-    if resume is not None and (settings or config):
-        raise ConfigError("--resume takes the settings of the run and no others")
-    loaded = load_speech_config(settings or (), file=config)
-    result = train_speech(loaded, say=_say, resume=resume)
-    if result.interrupted:
-        _say(f"stopped; go on with: faultline speech train --resume {result.run.path}")
-        raise typer.Exit(130)
-    if result.verdict:
-        _say(result.verdict)
-    _say(f"weights {result.run.best}")
+    refuse_beside_resume(resume, settings, config)
+    result = train_speech(load_speech_config(settings or (), file=config), say=_say, resume=resume)
+    raise typer.Exit(tell_end(result, "faultline speech train", _say))
 
 
 @speech_app.command()
