@@ -24,15 +24,18 @@ def say_tones(text, rate=RATE, seconds=0.12, seed=0):
     return (wave + 1e-3 * rng.standard_normal(len(wave))).astype(np.float32)
 
 
-def write_tones(folder, count=24, seed=0):
-    """`count` recordings of 1 to 3 letters with a manifest of train and test rows."""
+def write_tones(folder, count=24, seed=0, first=0):
+    """`count` recordings of 1 to 3 letters with a manifest of train and test rows.
+
+    Sets with another `first` have no recording in common.
+    """
     rng = np.random.default_rng(seed)
     (folder / "wav").mkdir(parents=True)
     rows = []
     for number in range(count):
         text = "".join(rng.choice(["a", "b", "c"], int(rng.integers(1, 4))))
         name = f"wav/{text}_{'xy'[number % 2]}_{number}.wav"
-        wave = say_tones(text, seed=number)
+        wave = say_tones(text, seed=first + number)
         soundfile.write(folder / name, wave, RATE, subtype="PCM_16")
         rows.append({"audio": name, "text": text, "speaker": "xy"[number % 2],
                      "duration": len(wave) / RATE,

@@ -10,6 +10,7 @@ from faultline.cli import app
 from faultline.errors import ConfigError, DataError, MissingExtraError
 from faultline.speech import synthesis
 from faultline.speech.audio.reading import read_audio
+from faultline.speech.audio.segments import trim_silence
 from faultline.speech.data.manifest import read_manifest
 from faultline.speech.phrases import PHRASES
 from faultline.speech.synthesis import VOICES, Recipe, read_phrases, synthesize_speech
@@ -62,6 +63,19 @@ def test_the_recipe_keeps_wording_and_voices_apart(tmp_path, monkeypatch):
     assert ratio == pytest.approx(15, abs=0.5)
     with pytest.raises(DataError, match=r"holds a manifest.jsonl already"):
         synthesize_speech(tmp_path / "made", recipe)
+
+
+def test_silence_at_both_ends_is_cut_off_where_asked(tmp_path, monkeypatch):
+    fake_espeak(monkeypatch)
+    spoken = synthesis._spoken
+    around = np.zeros(3200, np.float32)
+    monkeypatch.setattr(synthesis, "_spoken", lambda line: np.r_[around, spoken(line), around])
+    for trim, samples in ((False, 10_400), (True, 4000)):
+        recipe = Recipe(train=2, valid=1, test=1, unseen=0.0, trim=trim)
+        manifest = read_manifest(synthesize_speech(tmp_path / str(trim), recipe))
+        (clip,) = [u for u in manifest.utterances if u.split == "test"]
+        assert len(read_audio(clip.path, 16_000)) == pytest.approx(samples, abs=320)
+    assert len(trim_silence(around, 16_000)) == len(around)
 
 
 def test_the_same_seed_gives_the_same_sentences(tmp_path, monkeypatch):

@@ -39,6 +39,21 @@ def test_data_is_prepared_from_the_manifest(tones):
     assert len(prepared.mean) == 40
 
 
+def test_further_recordings_only_train(tones, tmp_path):
+    more = write_tones(tmp_path, first=50)
+    plain = prepared_tones(tones, "data.valid=speaker:y")
+    prepared = prepared_tones(tones, "data.valid=speaker:y", f"data.more=[{more}]")
+    assert (prepared.valid, prepared.test) == (plain.valid, plain.test)
+    added = [u for u in prepared.train if u.path.is_relative_to(more)]
+    assert prepared.train[: len(plain.train)] == plain.train
+    assert {u.speaker for u in added} == {"x", "y"}
+    assert {u.split for u in added} <= {"", "train"}
+    assert len(added) == len(prepared.train) - len(plain.train) > 0
+    assert prepared.fingerprint != plain.fingerprint
+    with pytest.raises(LeakageError, match=r"in (valid and train|train and valid)"):
+        prepared_tones(tones, "data.valid=speaker:y", f"data.more=[{tones}]")
+
+
 def test_statistics_come_from_training_recordings_only(tones):
     one = prepared_tones(tones, "data.valid=speaker:y")
     other = prepared_tones(tones, "data.valid=speaker:x")

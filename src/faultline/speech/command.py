@@ -163,19 +163,22 @@ def synthesize(
     unseen: Annotated[float, typer.Option(help="Share of phrases kept out of training.")] = 0.1,
     noise_db: Annotated[float, typer.Option(help="Speech to noise of the noisy test.")] = 15.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same sentences.")] = 0,
+    trim: Annotated[bool, typer.Option("--trim", help="Cut silence off both ends.")] = False,
 ) -> None:
     """Make spoken sentences with espeak-ng; voices of training and test are disjoint.
 
-    Example:
+    Examples:
 
       faultline speech synthesize prompts/ --train 2000 --test 120
+
+      faultline speech synthesize voices/ --phrases words.txt --unseen 0 --trim
     """
     from faultline.progress import progress_bar
     from faultline.speech.phrases import PHRASES
     from faultline.speech.synthesis import Recipe, read_phrases, synthesize_speech
 
     spoken = PHRASES if phrases is None else read_phrases(phrases)
-    recipe = Recipe(spoken, train_count, valid_count, test_count, unseen, noise_db, seed)
+    recipe = Recipe(spoken, train_count, valid_count, test_count, unseen, noise_db, seed, trim)
     with progress_bar("sentences") as progress:
         path = synthesize_speech(folder, recipe, progress)
     _say(f"manifest {path}")

@@ -23,6 +23,8 @@ class SpeechDataConfig:
         test: Which rows test: see `faultline.speech.data.splits` (`column`, `index:0-4`,
             `speaker:theo`, `fraction:0.1`, `none`).
         valid: Which of the other rows validate, likewise.
+        more: Manifests of further recordings, which only train: their rows whose split is `train`
+            or empty. Drawn voices beside few real ones, for example.
         batch_size: Utterances a step.
         max_seconds: Longer recordings are left out of training and listed.
         speeds: Factors of the speed perturbation.
@@ -41,6 +43,7 @@ class SpeechDataConfig:
     manifest: str | None = None
     test: str = "column"
     valid: str = "fraction:0.1"
+    more: list[str] = field(default_factory=list)
     batch_size: int = 32
     max_seconds: float = 20.0
     speeds: list[float] = field(default_factory=lambda: [0.9, 1.0, 1.1])

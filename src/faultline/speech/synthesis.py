@@ -19,6 +19,7 @@ from faultline.progress import Progress
 from faultline.speech.audio.disturbing import add_noise, apply_gain, reverberate
 from faultline.speech.audio.reading import read_audio
 from faultline.speech.audio.resampling import Wave
+from faultline.speech.audio.segments import trim_silence
 from faultline.speech.data.manifest import NAME, Utterance, write_manifest
 from faultline.speech.phrases import PHRASES
 from faultline.speech.tokenizer import normalise_text
@@ -52,6 +53,7 @@ class Recipe:
         unseen: Share of the phrases that no training sentence has; they are spoken as `unseen`.
         noise_db: Ratio of speech to noise of `test_noisy`, the test sentences once more.
         seed: The same seed gives the same sentences.
+        trim: Cut silence off both ends, as recordings of single words often are.
     """
 
     phrases: Sequence[str] = PHRASES
@@ -61,6 +63,7 @@ class Recipe:
     unseen: float = 0.1
     noise_db: float = 15.0
     seed: int = 0
+    trim: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ def _line(
 
 
 def _speak(folder: Path, line: _Line, recipe: Recipe, rng: np.random.Generator) -> list[Utterance]:
-    clean = _spoken(line)
+    clean = trim_silence(_spoken(line), RATE) if recipe.trim else _spoken(line)
     if line.split in ("train", "valid"):
         return [_written(folder, line, _on_site(clean, rng))]
     made = [_written(folder, line, clean)]

@@ -10,6 +10,7 @@ import numpy as np
 from faultline.speech.audio.resampling import Wave
 
 SILENCE_DB = -65.0
+SPEECH_DB = -30.0
 _FRAME_SECONDS = 0.01
 _PAUSE_SECONDS = 0.1
 _EARLIEST = 0.4  # share of the longest segment before which no cut is made
@@ -57,6 +58,16 @@ def is_silent(wave: Wave, rate: int) -> bool:
     """Whether no 10 ms of `wave` (S,) are louder than `SILENCE_DB` of full scale."""
     power = frame_power(wave, rate)
     return not len(power) or float(power.max()) < 10 ** (SILENCE_DB / 10)
+
+
+def trim_silence(wave: Wave, rate: int) -> Wave:
+    """`wave` (S,) without what is `SPEECH_DB` quieter than its loudest 10 ms, at either end."""
+    power = frame_power(wave, rate)
+    if not power.any():
+        return wave
+    loud = np.flatnonzero(power >= power.max() * 10 ** (SPEECH_DB / 10))
+    size = max(1, int(_FRAME_SECONDS * rate))
+    return wave[loud[0] * size : (loud[-1] + 1) * size]
 
 
 def frame_power(wave: Wave, rate: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from faultline.speech.data import toy
 from faultline.speech.data.feasibility import check_frames, subsampled
 from faultline.speech.data.manifest import Utterance, fingerprint, read_manifest
 from faultline.speech.data.samples import Sample
-from faultline.speech.data.splits import split_utterances
+from faultline.speech.data.splits import add_training, split_utterances
 from faultline.speech.data.spoken import AugmentedUtterances, WaveStore, WholeUtterances
 from faultline.speech.frontend import FrontEnd
 from faultline.speech.normalisation import ChannelStatistics
@@ -127,6 +127,10 @@ def _recordings(config: SpeechConfig) -> PreparedSpeech:
     manifest = read_manifest(str(config.data.manifest))
     parts = split_utterances(manifest.utterances, config.data.test, config.data.valid, config.seed)
     problems = list(manifest.problems)
+    for name in config.data.more:
+        more = read_manifest(str(name))
+        parts = add_training(parts, more.utterances)
+        problems += more.problems
     infos = _headers([*parts.train, *parts.valid], problems)
     settle_front_end(config.frontend, [infos[u].rate for u in parts.train if u in infos])
     frontend = FrontEnd.from_config(config.frontend)

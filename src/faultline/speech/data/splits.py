@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +54,17 @@ def split_utterances(utterances: Sequence[Utterance], test: str, valid: str, see
     parts = Parts(tuple(train), _in_order(rest, valids), _in_order(utterances, tests))
     _check_apart(parts)
     return parts
+
+
+def add_training(parts: Parts, more: Sequence[Utterance]) -> Parts:
+    """`parts` with further utterances to train on: those whose split is `train` or empty.
+
+    Raises:
+        LeakageError: One of them validates or tests already.
+    """
+    joined = replace(parts, train=(*parts.train, *(u for u in more if u.split in ("", "train"))))
+    _check_apart(joined)
+    return joined
 
 
 def _in_order(utterances: Sequence[Utterance], chosen: set[Utterance]) -> tuple[Utterance, ...]:
