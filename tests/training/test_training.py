@@ -72,6 +72,22 @@ class TestARun:
         assert "precision fp32" in text
 
 
+@pytest.mark.parametrize("keep", [1, 3])
+def test_as_many_bundles_stay_as_are_wanted(keep, line_data, tmp_path):
+    words = ("trainer.max_epochs=8", f"trainer.keep_best={keep}")
+    result = train(settings(line_data, tmp_path, *words), say=silent)
+    with result.run.metrics_csv.open() as stream:
+        scores = [float(row["val/iou"]) for row in csv.DictReader(stream)]
+    records = [k for k, score in enumerate(scores) if score >= max(scores[: k + 1])]
+    found = sorted(path.name for path in result.run.checkpoints.glob("before-*"))
+    expected = records[:-1][-(keep - 1) :] if keep > 1 else []
+    assert found == [f"before-epoch-{k:04}.safetensors" for k in expected]
+    for name, epoch in zip(found, expected, strict=True):
+        kept = load_bundle(result.run.checkpoints / name).metrics["validation"]
+        assert kept["iou"] == pytest.approx(scores[epoch], abs=1e-6)
+    assert load_bundle(result.run.path).metrics["validation"]["epoch"] == records[-1]
+
+
 def test_max_time_stops_and_still_validates(line_data, tmp_path):
     result = train(settings(line_data, tmp_path, "trainer.max_time=4s"), say=silent)
     assert result.results["seconds"] < 20

@@ -149,7 +149,9 @@ class TrainerConfig:
         early_stopping_patience: Epochs without a better validation score (IoU, macro-F1) before
             stopping; 0 is off.
         ema: Decay of averaged weights; 0 is off.
+        keep_best: Bundles that stay: the best one, and above 1 those that were the best before it.
         checkpoint_every_steps: Steps between resume points, besides one an epoch; 0 for none.
+            Only the last point stays.
         validate_every: Epochs between validations.
         guard_epochs: Validations with dead foreground before training says so; 0 is off.
         guard_action: `warn` prints the diagnosis and goes on, `stop` ends the training.
@@ -167,6 +169,7 @@ class TrainerConfig:
     gradient_clip: float = 1.0
     early_stopping_patience: int = 0
     ema: float = 0.0
+    keep_best: int = 1
     checkpoint_every_steps: int = 200
     validate_every: int = 1
     guard_epochs: int = 3

@@ -61,6 +61,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.gradient_clip": (0.0, 1e9),
     "trainer.early_stopping_patience": (0, 1e6),
     "trainer.ema": (0.0, 0.999999),
+    "trainer.keep_best": (1, 10_000),
     "trainer.checkpoint_every_steps": (0, 1e9),
     "trainer.validate_every": (1, 1e6),
     "trainer.guard_epochs": (0, 1e6),

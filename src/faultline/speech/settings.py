@@ -63,6 +63,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.max_epochs": (-1, 1e9),
     "trainer.max_steps": (-1, 1e12),
     "trainer.gradient_clip": (0, 1e9),
+    "trainer.keep_best": (1, 10_000),
     "trainer.checkpoint_every_steps": (0, 1e9),
     "trainer.validate_every": (1, 1e6),
     "trainer.accumulate": (1, 65536),

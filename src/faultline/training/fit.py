@@ -160,7 +160,7 @@ class _Fitting:
         self.history = History(run, say, kind.line)
         self.recovery = OutOfMemoryRecovery(run.path / LOG_NAME, say)
         self.scorer = kind.scorer(config, prepared, precision.precision)
-        self.selection = SelectBest(run, self.scorer, self.describe)
+        self.selection = SelectBest(run, self.scorer, self.describe, config.trainer.keep_best)
         self.guards = kind.guards(config, prepared, self.selection, say)
         self.seen = {part: sorted({item.sha256 for item in items}) for part, items in self.parts()}
         self.groups = {part: sorted({item.group for item in items}) for part, items in self.parts()}

@@ -70,6 +70,7 @@ class SelectBest(pl.Callback):
         run: Where the bundle goes.
         scorer: Scores a validation.
         describe: Gives everything of the bundle but state, threshold and metrics.
+        keep: Bundles that stay: the best, and the `keep` - 1 that were the best before it.
     """
 
     def __init__(
@@ -77,13 +78,16 @@ class SelectBest(pl.Callback):
         run: RunFolder,
         scorer: ValidationScorer,
         describe: Callable[[Any], dict[str, Any]],
+        keep: int = 1,
     ) -> None:
         self.run = run
         self.scorer = scorer
         self.describe = describe
         self.best: dict[str, Any] = {}
         self.latest: dict[str, Any] = {}
+        self.keep = keep
         self._other: Path | None = None
+        self._before: list[str] = []
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start counting anew."""
@@ -130,6 +134,7 @@ class SelectBest(pl.Callback):
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         if self._improves(scores[self.scorer.metric]):
+            self._step_back()
             self.best = dict(self.latest)
             save_bundle(self.run.best, self.bundle(pl_module, choice, self.scorer.details()))
             self._name_again()
@@ -143,6 +148,15 @@ class SelectBest(pl.Callback):
             return True
         sign = 1 if self.scorer.higher_is_better else -1
         return not sign * score < sign * self.best.get(self.scorer.metric, sign * float("-inf"))
+
+    def _step_back(self) -> None:
+        """Keep what was the best under its epoch's name; the oldest beyond `keep` go."""
+        if self.keep > 1 and self.best and self.run.best.is_file():
+            name = f"before-epoch-{self.best['epoch']:04}.safetensors"
+            link_or_copy(self.run.best, self.run.checkpoints / name)
+            self._before = [*(n for n in self._before if n != name), name]
+        while len(self._before) >= self.keep:
+            (self.run.checkpoints / self._before.pop(0)).unlink(missing_ok=True)
 
     def _name_again(self) -> None:
         """Give the best weights their telling name too; the one before goes."""
@@ -169,10 +183,11 @@ class SelectBest(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """The best scores so far, for resuming."""
         other = None if self._other is None else self._other.name
-        return {"best": self.best, "latest": self.latest, "other": other}
+        return {"best": self.best, "latest": self.latest, "other": other, "before": self._before}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on comparing with the best scores from before."""
         self.best, self.latest = dict(state_dict["best"]), dict(state_dict["latest"])
         other = state_dict.get("other")
         self._other = None if other is None else self.run.checkpoints / other
+        self._before = list(state_dict.get("before", ()))
