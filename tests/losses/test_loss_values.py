@@ -195,6 +195,57 @@ def test_background_of_multiclass_can_be_left_out() -> None:
     assert alone == pytest.approx(foreground)
 
 
+@pytest.mark.parametrize("name", ["dice", "tversky", "focal_tversky"])
+def test_exclusive_classes_that_do_not_occur_are_not_unlearned(name: str) -> None:
+    """A batch without a rare class says nothing about it but what the other classes miss."""
+    logits = torch.tensor([[2.0, 0.0, 0.5], [0.0, 2.0, 0.5]]).T.reshape(1, 3, 1, 2)
+    logits.requires_grad_()
+    loss = create_loss(name, kind="multiclass")(logits, mask(0, 1))
+    present = create_loss(name, kind="multilabel", per_image=True)
+    probability = logits.softmax(1)
+    truth = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(1, 2, 1, 2)
+    # The same classes by themselves, their probabilities given as those of sigmoids.
+    alone = present(probability[:, :2].logit(), truth)
+    assert loss.item() == pytest.approx(alone.item(), abs=1e-6)
+    (found,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    (wanted,) = torch.autograd.grad(alone, logits)
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-4)
+
+
+def test_a_rare_class_is_learned_although_most_batches_do_not_show_it() -> None:
+    """With the absent class counted, its probability sank in every batch without it."""
+    generator = torch.Generator().manual_seed(0)
+    colour = torch.eye(4)
+    model = torch.nn.Conv2d(4, 4, 1)
+    torch.nn.init.zeros_(model.weight)
+    optimizer = torch.optim.SGD(model.parameters(), 2.0)
+    loss = create_loss("dice", kind="multiclass")
+    for step in range(150):
+        rare = step % 10 == 0
+        truth = torch.randint(0, 4 if rare else 3, (1, 16, 16), generator=generator)
+        loss(model(colour[truth].permute(0, 3, 1, 2)), truth.to(torch.uint8)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    probability = model(colour.view(4, 4, 1, 1)).softmax(1).flatten(1)
+    assert probability.argmax(1).tolist() == [0, 1, 2, 3]
+
+
+def test_classes_weighed_by_rarity() -> None:
+    logits = torch.tensor([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]] * 4).log().T.reshape(1, 3, 1, 8)
+    truth = mask(0, 0, 0, 0, 0, 0, 1, 1)
+    terms = [-math.log(p) for p in (0.2, 0.6, 0.2, 0.6, 0.2, 0.6, 0.7, 0.3)]
+    for factor, cap, weight in ((1, 20, 3), (2, 20, 6), (1, 2, 2), (0.1, 20, 1)):
+        expected = (sum(terms[:6]) + weight * sum(terms[6:])) / 8
+        call = {"kind": "multiclass", "dice_weight": 0, "factor": factor, "max_pos_weight": cap}
+        found = value("weighted_bce_dice", logits, truth, **call)
+        assert found == pytest.approx(expected, rel=1e-5)
+    by_hand = value("weighted_bce_dice", logits, truth, kind="multiclass", pos_weight=3)
+    assert by_hand == pytest.approx(value("weighted_bce_dice", logits, truth, kind="multiclass"))
+    dice = value("dice", logits, truth, kind="multiclass")
+    entropy = value("weighted_bce_dice", logits, truth, kind="multiclass", dice_weight=0)
+    assert by_hand == pytest.approx(dice + entropy)
+
+
 def test_a_class_left_out_everywhere_does_not_count_in_the_mean() -> None:
     logits = torch.zeros(1, 2, 1, 4)
     target = torch.tensor([[1, 0, 0, 0], [255] * 4]).view(1, 2, 1, 4)

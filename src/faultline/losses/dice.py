@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Literal, final
 
+import torch
 from torch import Tensor
 
 from faultline.errors import ConfigError
 from faultline.losses.loss import (
     LOSSES,
-    SIGMOID_KINDS,
     SegmentationLoss,
     checked,
     checked_weights,
 )
 from faultline.losses.overlap import mean_counted, overlap, totals
 from faultline.losses.targets import TINY, Pixels
+from faultline.types import LabelKind
 
 
 @final
@@ -26,7 +27,8 @@ class DiceLoss(SegmentationLoss):
     Args:
         kind: Relation between classes; for binary only the foreground counts.
         smooth: Added to numerator and denominator; above 0 it lets a class that is absent from
-            the batch still punish false positives.
+            the batch still punish false positives. Of classes that exclude each other, those
+            that are absent do not count.
         per_image: Take Dice image by image and average, instead of over the pooled batch.
         include_background: Whether class 0 of a multiclass label space counts.
 
@@ -95,10 +97,12 @@ class WeightedBCEDiceLoss(SegmentationLoss):
     """Cross-entropy with heavier positives, plus Dice, for sparse foreground. At least 0.
 
     Args:
-        kind: "binary" or "multilabel".
+        kind: Relation between classes.
         pos_weight: Factor of the positive term. "auto": negatives / positives among the pixels
             of the batch that count, class by class, times `factor`, held between
-            1 / `max_pos_weight` and `max_pos_weight`.
+            1 / `max_pos_weight` and `max_pos_weight`. Of classes that exclude each other, factor
+            of the pixels of every class but the most frequent one of the batch; "auto": its
+            pixels / those of the class, times `factor`, held between 1 and `max_pos_weight`.
         factor: Multiplies the automatic ratio.
         max_pos_weight: Cap of the automatic ratio; a crop with a few positives would otherwise
             let them drown everything else.
@@ -110,8 +114,6 @@ class WeightedBCEDiceLoss(SegmentationLoss):
     Raises:
         ConfigError: A number is out of range, both factors are 0, or `pos_weight` is another word.
     """
-
-    kinds = SIGMOID_KINDS
 
     def __init__(
         self,
@@ -135,18 +137,35 @@ class WeightedBCEDiceLoss(SegmentationLoss):
 
     def compute(self, pixels: Pixels) -> Tensor:
         """Value of the loss, a scalar."""
-        entropy = pixels.mean(pixels.cross_entropy(self.positive_weight(pixels)))
+        factors = self.positive_weight(pixels)
+        if pixels.kind is LabelKind.MULTICLASS:
+            by_class = (pixels.target * factors.view(-1, 1, 1)).sum(1, keepdim=True)
+            entropy = pixels.mean(pixels.cross_entropy() * by_class)
+        else:
+            entropy = pixels.mean(pixels.cross_entropy(factors))
         dice = dice_loss(pixels, self.smooth, self.per_image, include_background=True)
         return self.bce_weight * entropy + self.dice_weight * dice
 
     def positive_weight(self, pixels: Pixels) -> Tensor:
-        """Factor of the positive term that holds for this batch, (K,)."""
+        """Factor of the positive term, or of a class's pixels, that holds for this batch, (K,)."""
+        if pixels.kind is LabelKind.MULTICLASS:
+            return self._class_weight(totals(pixels.target * pixels.weight, per_image=False)[0])
         if not isinstance(self.pos_weight, str):
             return pixels.logits.new_full(pixels.logits.shape[1:2], self.pos_weight)
         positives = totals(pixels.target * pixels.weight, per_image=False)[0]
         negatives = totals(pixels.weight, per_image=False)[0] - positives
         balance = self.factor * negatives / positives.clamp_min(TINY)
         return balance.clamp(1 / self.max_pos_weight, self.max_pos_weight)
+
+    def _class_weight(self, counts: Tensor) -> Tensor:
+        """Factor of the pixels of each class, (K,), from their numbers (K,)."""
+        most = counts.max()
+        if isinstance(self.pos_weight, str):
+            rarity = self.factor * most / counts.clamp_min(TINY)
+            factors = rarity.clamp(1, self.max_pos_weight)
+        else:
+            factors = torch.full_like(counts, self.pos_weight)
+        return torch.where(counts == most, torch.ones_like(counts), factors)
 
 
 def dice_loss(pixels: Pixels, smooth: float, per_image: bool, include_background: bool) -> Tensor:

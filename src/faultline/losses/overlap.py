@@ -19,7 +19,8 @@ class Overlap:
         hit: Sum of p t, the soft true positives.
         predicted: Sum of p.
         actual: Sum of t.
-        counted: 1 where a class has any pixel that is not left out, else 0.
+        counted: 1 where a class has any pixel that is not left out, else 0. Of classes that
+            exclude each other, only those that occur in the group.
     """
 
     hit: Tensor
@@ -45,12 +46,16 @@ def overlap(pixels: Pixels, *, per_image: bool, include_background: bool) -> Ove
     weight = pixels.weight if pixels.weight.shape[1] == 1 else pixels.weight[:, first:]
     weighted = probability * weight
     predicted = totals(weighted, per_image=per_image)
-    counted = totals(weight, per_image=per_image).gt(0).to(weight.dtype)
+    actual = totals(target * weight, per_image=per_image)
+    # A class that is absent has a ratio of s / (FP + s), whose slope at FP = 0 is steeper than
+    # any other: rare classes would be unlearned in every batch without them. What is wrongly
+    # given to them is missed by the classes that do occur, and counts there.
+    seen = actual if pixels.kind is LabelKind.MULTICLASS else totals(weight, per_image=per_image)
     return Overlap(
         hit=totals(weighted * target, per_image=per_image),
         predicted=predicted,
-        actual=totals(target * weight, per_image=per_image),
-        counted=counted.expand_as(predicted),
+        actual=actual,
+        counted=seen.gt(0).to(weight.dtype).expand_as(predicted),
     )
 
 
