@@ -212,6 +212,15 @@ def test_exclusive_classes_that_do_not_occur_are_not_unlearned(name: str) -> Non
     torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-4)
 
 
+def test_without_the_background_absent_classes_still_count() -> None:
+    """Nothing else would say that foreground was painted where there is none."""
+    logits = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 1, 4).clone().requires_grad_()
+    create_loss("dice", kind="multiclass", include_background=False)(
+        logits, mask(0, 0, 0, 0)
+    ).backward()
+    assert (logits.grad[:, 1] > 0).all()
+
+
 def test_a_rare_class_is_learned_although_most_batches_do_not_show_it() -> None:
     """With the absent class counted, its probability sank in every batch without it."""
     generator = torch.Generator().manual_seed(0)

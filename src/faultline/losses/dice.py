@@ -28,7 +28,7 @@ class DiceLoss(SegmentationLoss):
         kind: Relation between classes; for binary only the foreground counts.
         smooth: Added to numerator and denominator; above 0 it lets a class that is absent from
             the batch still punish false positives. Of classes that exclude each other, those
-            that are absent do not count.
+            that are absent do not count, unless the background is left out.
         per_image: Take Dice image by image and average, instead of over the pooled batch.
         include_background: Whether class 0 of a multiclass label space counts.
 

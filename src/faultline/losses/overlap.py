@@ -20,7 +20,7 @@ class Overlap:
         predicted: Sum of p.
         actual: Sum of t.
         counted: 1 where a class has any pixel that is not left out, else 0. Of classes that
-            exclude each other, only those that occur in the group.
+            exclude each other, the background among them, only those that occur in the group.
     """
 
     hit: Tensor
@@ -49,8 +49,10 @@ def overlap(pixels: Pixels, *, per_image: bool, include_background: bool) -> Ove
     actual = totals(target * weight, per_image=per_image)
     # A class that is absent has a ratio of s / (FP + s), whose slope at FP = 0 is steeper than
     # any other: rare classes would be unlearned in every batch without them. What is wrongly
-    # given to them is missed by the classes that do occur, and counts there.
-    seen = actual if pixels.kind is LabelKind.MULTICLASS else totals(weight, per_image=per_image)
+    # given to them is missed by the classes that do occur, and counts there: all of it only
+    # where the background is one of these.
+    exclusive = pixels.kind is LabelKind.MULTICLASS and include_background
+    seen = actual if exclusive else totals(weight, per_image=per_image)
     return Overlap(
         hit=totals(weighted * target, per_image=per_image),
         predicted=predicted,
