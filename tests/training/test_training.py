@@ -11,10 +11,12 @@ from training_settings import SMALL, settings, silent
 
 from faultline.artifacts.bundle import load_bundle
 from faultline.config import from_yaml
+from faultline.data.manifest import Item, MaskFile
 from faultline.errors import (
     TrainingError,
 )
 from faultline.training.fit import train
+from faultline.training.guard import mask_values
 from faultline.training.schedule import cosine_factor
 
 
@@ -164,6 +166,21 @@ def test_the_zero_iou_failure_is_announced_with_its_cause(line_data, tmp_path):
     text = "\n".join(lines)
     assert "no foreground after 3 validations" in text
     assert "threshold" in text
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [("binary0255", [0, 7, 255]), ("binary0255@2", [0, 7, 255]), ("threshold", None),
+     ("threshold@3", None), ("index", None), ("rgb:000000=;ff0000=0", None)],
+)  # fmt: skip
+def test_only_masks_of_two_values_are_suspected_for_others(rule, found, tmp_path):
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "m.png"), np.array([[0, 7, 255]], np.uint8))
+    mask = MaskFile(tmp_path / "m.png", rule)
+    item = Item("m", tmp_path / "m.jpg", None, "m", "0", 3, 1, mask_file=mask)
+    plain = Item("n", tmp_path / "n.jpg", None, "n", "1", 3, 1)
+    assert mask_values([item, plain]) == found
 
 
 def test_the_diagnosis_shows_labels_and_mask_values(tmp_path):

@@ -125,6 +125,12 @@ def parse_rule(rule: str, space: LabelSpace) -> ValueTable:
     raise MaskError(f"unknown mask rule {rule!r}", remedy=f"use one of {', '.join(RULE_NAMES)}")
 
 
+def allows_any_value(rule: str) -> bool:
+    """Whether a file read by `rule` may well hold more than 0, 1 and 255."""
+    name = rule.partition(":")[0].partition("@")[0]
+    return name in ("threshold", "rgb", "palette", "index")
+
+
 def rule_of_class(rule: str, position: int) -> str:
     """A binary rule whose foreground is the class at `position` of a multiclass space."""
     return f"{rule}@{position}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 
 from faultline.config.schema import Config
 from faultline.data.manifest import Item
+from faultline.data.mask_rules import allows_any_value
 from faultline.data.masks import load_mask, scan_mask
 from faultline.errors import TrainingError
 from faultline.metrics import ProbabilityHistogram, diagnose, foreground_is_dead
@@ -140,8 +141,14 @@ def label_share(items: Sequence[Item], label_space: LabelSpace) -> float:
     return foreground / pixels if pixels else float("nan")
 
 
-def mask_values(items: Sequence[Item]) -> list[int] | None:
-    """Values in the mask files of `items` as they are on disk; None where there are none."""
-    grey = [scan_mask(item.mask_file.path).grey for item in items if item.mask_file is not None]
-    found = {value for values in grey if values is not None for value in values}
+def mask_values(items: Iterable[Item]) -> list[int] | None:
+    """Values in the mask files of `items` as they are on disk; None where there are none.
+
+    Files whose rule allows any value (a threshold, a colour table, class numbers) say nothing.
+    """
+    found: set[int] = set()
+    for item in items:
+        file = item.mask_file
+        if file is not None and not allows_any_value(file.rule):
+            found |= scan_mask(file.path).grey or frozenset()
     return sorted(found) or None

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from faultline.config.schema import Config
-from faultline.data.masks import scan_mask
 from faultline.data.prompt_items import PromptItem
 from faultline.metrics import diagnose
-from faultline.training.guard import ForegroundGuard
+from faultline.training.guard import ForegroundGuard, mask_values
 from faultline.training.prompted_scorer import PromptScorer
 from faultline.training.selection import SelectBest
 from faultline.types import IGNORE_INDEX, LabelKind, LabelSpace
@@ -63,7 +62,9 @@ class PromptGuard(ForegroundGuard):
             learning_rate=self.config.optimizer.lr,
             epoch=len(self.iou),
             label_share=shown_share(self.prompt_items),
-            mask_values=file_values(self.prompt_items),
+            mask_values=mask_values(
+                part.item for item in self.prompt_items for part in item.parts.values()
+            ),
         )
         lines = [found.text(), "", "Prompt by prompt, at the same threshold"]
         for name, counts in scorer.counts.items():
@@ -82,17 +83,3 @@ def shown_share(items: Sequence[PromptItem]) -> float:
             foreground += int(((mask > 0) & counted).sum())
             pixels += int(counted.sum())
     return foreground / pixels if pixels else float("nan")
-
-
-def file_values(items: Sequence[PromptItem]) -> list[int] | None:
-    """Values in the mask files of `items` as they are on disk; None where there are none.
-
-    Files that are read by a threshold or a colour table may hold any value, and say nothing.
-    """
-    found: set[int] = set()
-    for item in items:
-        for part in item.parts.values():
-            file = part.item.mask_file
-            if file is not None and not file.rule.startswith(("threshold", "rgb", "palette")):
-                found |= scan_mask(file.path).grey or frozenset()
-    return sorted(found) or None

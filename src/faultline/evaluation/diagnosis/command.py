@@ -17,6 +17,7 @@ from faultline.config.compose import asked_threshold, load_config
 from faultline.config.schema import Config
 from faultline.data.images import read_image
 from faultline.data.manifest import Item, Problem
+from faultline.data.mask_rules import allows_any_value
 from faultline.data.prepare import load_manifest, prepare
 from faultline.data.prompt_items import PromptItem
 from faultline.errors import BundleError, DataError, FaultlineError
@@ -39,9 +40,6 @@ from faultline.predict.prompted import PromptPredictor
 from faultline.progress import progress_bar
 from faultline.tasks import PROMPTED, SEGMENTATION
 from faultline.types import LabelSpace
-
-_ANY_RULE = ("threshold", "rgb", "palette", "index")
-"""Rules under which a mask file may hold more than 0, 1 and 255."""
 
 
 @dataclass
@@ -194,7 +192,7 @@ def _judge(
     values: set[int] = set()
     for rule, found in mask_files(subject.items):
         files[rule] += 1
-        values |= set(found or ()) if rule not in _ANY_RULE else set()
+        values |= set() if allows_any_value(rule) else set(found or ())
     loss = (bundle.provenance.get("training") or {}).get("loss") or {}
     known: dict[str, Any] = {
         "loss": loss.get("name"),
