@@ -192,7 +192,8 @@ def _judge(
     values: set[int] = set()
     for rule, found in mask_files(subject.items):
         files[rule] += 1
-        values |= set() if allows_any_value(rule) else set(found or ())
+        if not allows_any_value(rule):
+            values |= set(found or ())
     loss = (bundle.provenance.get("training") or {}).get("loss") or {}
     known: dict[str, Any] = {
         "loss": loss.get("name"),
