@@ -240,19 +240,45 @@ def test_a_rare_class_is_learned_although_most_batches_do_not_show_it() -> None:
 
 
 def test_classes_weighed_by_rarity() -> None:
-    logits = torch.tensor([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]] * 4).log().T.reshape(1, 3, 1, 8)
+    probabilities = ((0.2, 0.7, 0.1), (0.6, 0.3, 0.1))
+    logits = torch.tensor([*probabilities] * 4).log().T.reshape(1, 3, 1, 8)
     truth = mask(0, 0, 0, 0, 0, 0, 1, 1)
-    terms = [-math.log(p) for p in (0.2, 0.6, 0.2, 0.6, 0.2, 0.6, 0.7, 0.3)]
+
+    def entropy_of(weight: float, absent: float) -> float:
+        """Weights at the pixels, and in the softmax as well."""
+        terms = []
+        for number, index in enumerate((0, 0, 0, 0, 0, 0, 1, 1)):
+            balanced = [
+                p * w for p, w in zip(probabilities[number % 2], (1, weight, absent), strict=True)
+            ]
+            terms.append((1, weight)[index] * -math.log(balanced[index] / sum(balanced)))
+        return sum(terms) / len(terms)
+
     for factor, cap, weight in ((1, 20, 3), (2, 20, 6), (1, 2, 2), (0.1, 20, 1)):
-        expected = (sum(terms[:6]) + weight * sum(terms[6:])) / 8
         call = {"kind": "multiclass", "dice_weight": 0, "factor": factor, "max_pos_weight": cap}
         found = value("weighted_bce_dice", logits, truth, **call)
-        assert found == pytest.approx(expected, rel=1e-5)
+        assert found == pytest.approx(entropy_of(weight, cap), rel=1e-5)
     by_hand = value("weighted_bce_dice", logits, truth, kind="multiclass", pos_weight=3)
-    assert by_hand == pytest.approx(value("weighted_bce_dice", logits, truth, kind="multiclass"))
     dice = value("dice", logits, truth, kind="multiclass")
-    entropy = value("weighted_bce_dice", logits, truth, kind="multiclass", dice_weight=0)
-    assert by_hand == pytest.approx(dice + entropy)
+    assert by_hand == pytest.approx(dice + entropy_of(3, 3))
+
+
+def test_weights_of_exclusive_classes_do_not_move_the_answer() -> None:
+    """Where nothing tells classes apart, the best answer is how often each occurs, not 1 / K."""
+    truth = mask(*[0] * 12, 1, 1, 1, 2)
+    logits = torch.zeros(1, 3, 1, 1, requires_grad=True)
+    loss = create_loss("weighted_bce_dice", kind="multiclass", dice_weight=0)
+    optimizer = torch.optim.LBFGS([logits], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        found: Tensor = loss(logits.expand(1, 3, 1, 16), truth)
+        found.backward()
+        return found
+
+    optimizer.step(closure)
+    shares = torch.tensor([12.0, 3.0, 1.0]) / 16
+    torch.testing.assert_close(logits.softmax(1).flatten(), shares, atol=1e-4, rtol=0)
 
 
 def test_a_class_left_out_everywhere_does_not_count_in_the_mean() -> None:

@@ -16,7 +16,7 @@ from faultline.errors import (
     TrainingError,
 )
 from faultline.training.fit import train
-from faultline.training.guard import mask_values
+from faultline.training.labels import mask_values
 from faultline.training.schedule import cosine_factor
 
 

@@ -96,6 +96,10 @@ class BCEDiceLoss(SegmentationLoss):
 class WeightedBCEDiceLoss(SegmentationLoss):
     """Cross-entropy with heavier positives, plus Dice, for sparse foreground. At least 0.
 
+    Of classes that exclude each other, the weights are in the softmax as well: w_k p_k / sum w p is
+    compared with the truth. So the best p is that of the data, whatever the weights, and rare
+    classes do not grow at their edges (Ren et al. 2020, Menon et al. 2021).
+
     Args:
         kind: Relation between classes.
         pos_weight: Factor of the positive term. "auto": negatives / positives among the pixels
@@ -140,7 +144,7 @@ class WeightedBCEDiceLoss(SegmentationLoss):
         factors = self.positive_weight(pixels)
         if pixels.kind is LabelKind.MULTICLASS:
             by_class = (pixels.target * factors.view(-1, 1, 1)).sum(1, keepdim=True)
-            entropy = pixels.mean(pixels.cross_entropy() * by_class)
+            entropy = pixels.mean(pixels.shifted(factors.log()).cross_entropy() * by_class)
         else:
             entropy = pixels.mean(pixels.cross_entropy(factors))
         dice = dice_loss(pixels, self.smooth, self.per_image, include_background=True)

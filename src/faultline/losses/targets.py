@@ -53,6 +53,10 @@ class Pixels:
             self.logits, self.target, pos_weight=shaped, reduction="none"
         )
 
+    def shifted(self, by: Tensor) -> Pixels:
+        """The same with `by` (K,) added to the logits of the classes."""
+        return replace(self, logits=self.logits + by.view(-1, 1, 1))
+
     def smoothed(self, amount: float) -> Pixels:
         """The same with soft targets (Szegedy et al. 2016, section 7), `amount` in all.
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 
 from faultline.config.schema import Config
 from faultline.data.manifest import Item
-from faultline.data.mask_rules import allows_any_value
-from faultline.data.masks import load_mask, scan_mask
 from faultline.errors import TrainingError
 from faultline.metrics import ProbabilityHistogram, diagnose, foreground_is_dead
+from faultline.training.labels import label_share, mask_values, sample
 from faultline.training.selection import SelectBest
-from faultline.types import IGNORE_INDEX, LabelKind, LabelSpace
+from faultline.types import LabelKind, LabelSpace
 
 _STEPS = 150
 """Steps before an IoU of mere chance is held against a model: untrained ones are all chance."""
 _CHANCE = 1.1
-_LABELS = 200
-"""Training labels that a diagnosis looks at."""
 
 
 class ForegroundGuard(pl.Callback):
@@ -42,7 +39,7 @@ class ForegroundGuard(pl.Callback):
         label_space: LabelSpace,
         say: Callable[[str], None],
     ) -> None:
-        self.items = items[:_LABELS]
+        self.items = sample(items)
         self.label_space = label_space
         self.selection = selection
         self.config = config
@@ -128,27 +125,3 @@ class ForegroundGuard(pl.Callback):
         """Go on from there."""
         self.iou, self.painted = list(state_dict["iou"]), list(state_dict["painted"])
         self._told = bool(state_dict["told"])
-
-
-def label_share(items: Sequence[Item], label_space: LabelSpace) -> float:
-    """Share of foreground among the labelled pixels of `items`; NaN without any."""
-    foreground = pixels = 0
-    for item in items:
-        mask = load_mask(item, label_space)
-        counted = mask != IGNORE_INDEX
-        foreground += int(((mask > 0) & counted).sum())
-        pixels += int(counted.sum())
-    return foreground / pixels if pixels else float("nan")
-
-
-def mask_values(items: Iterable[Item]) -> list[int] | None:
-    """Values in the mask files of `items` as they are on disk; None where there are none.
-
-    Files whose rule allows any value (a threshold, a colour table, class numbers) say nothing.
-    """
-    found: set[int] = set()
-    for item in items:
-        file = item.mask_file
-        if file is not None and not allows_any_value(file.rule):
-            found |= scan_mask(file.path).grey or frozenset()
-    return sorted(found) or None

@@ -9,7 +9,8 @@ import numpy as np
 from faultline.config.schema import Config
 from faultline.data.prompt_items import PromptItem
 from faultline.metrics import diagnose
-from faultline.training.guard import ForegroundGuard, mask_values
+from faultline.training.guard import ForegroundGuard
+from faultline.training.labels import mask_values
 from faultline.training.prompted_scorer import PromptScorer
 from faultline.training.selection import SelectBest
 from faultline.types import IGNORE_INDEX, LabelKind, LabelSpace

@@ -17,10 +17,12 @@ from faultline.config.schema import Config
 from faultline.data.collate import Batch
 from faultline.data.prepare import Prepared, prepare
 from faultline.metrics import ProbabilityHistogram
+from faultline.models.prior import start_at_shares
 from faultline.predict.predictor import Predictor
 from faultline.tasks import SEGMENTATION
 from faultline.training.guard import ForegroundGuard
 from faultline.training.kinds import TrainingKind, shown
+from faultline.training.labels import class_shares, sample
 from faultline.training.loaders import training_loader, validation_loader
 from faultline.training.multiclass import MeanIoUScorer
 from faultline.training.resume import ResumableLoader
@@ -42,9 +44,13 @@ class SegmentationKind(TrainingKind[Prepared]):
 
     def task(self, config: Config, prepared: Prepared) -> SegmentationTask:
         """The module to train."""
-        return SegmentationTask(
-            config.model, config.loss, prepared.label_space, config.optimizer, config.scheduler
+        space = prepared.label_space
+        task = SegmentationTask(
+            config.model, config.loss, space, config.optimizer, config.scheduler
         )
+        if space.kind is LabelKind.MULTICLASS:
+            start_at_shares(task.network, class_shares(sample(prepared.train), space))
+        return task
 
     def training_loader(self, config: Config, prepared: Prepared) -> ResumableLoader:
         """Augmented crops."""
