@@ -5,7 +5,7 @@ import torch
 
 from faultline.errors import ConfigError
 from faultline.speech.paraformer import Paraformer, Recognised
-from faultline.speech.paraformer.count_search import SURE, log_surety, search_counts
+from faultline.speech.paraformer.count_search import SURE, least_sure, log_surety, search_counts
 
 
 def answers(lengths, surety):
@@ -56,6 +56,20 @@ def test_numbers_stay_within_two_and_the_frames():
 def test_surety_is_the_geometric_mean_over_real_tokens():
     found = answers([2, 0], [0.25, 0.5])
     torch.testing.assert_close(log_surety(found).exp(), torch.tensor([0.25, 1.0]))
+
+
+def test_one_unsure_token_of_a_long_sure_answer_is_enough():
+    """The mean of thirty hides one letter too many."""
+    found = answers([30, 30], [0.95, 0.95])
+    found.confidence[0, 7] = 0.3
+    assert log_surety(found).exp().min() > 0.9
+    torch.testing.assert_close(least_sure(found), torch.tensor([0.3, 0.95]))
+    searched = search_counts(found, torch.full((2,), 90), Decoder([29, 29], 0.95), reach=2)
+    assert searched.lengths.tolist() == [29, 30]
+
+
+def test_an_answer_without_tokens_has_none_to_be_unsure_of():
+    assert least_sure(answers([1, 0], [0.4, 0.5])).tolist() == pytest.approx([0.4, 1.0])
 
 
 @pytest.fixture
