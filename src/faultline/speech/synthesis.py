@@ -29,11 +29,17 @@ _ACCENTS = ("en-us", "en-gb")
 VOICES: dict[str, tuple[str, ...]] = {
     part: tuple(f"{accent}+{variant}" for accent in _ACCENTS for variant in variants)
     for part, variants in {
-        "train": ("m1", "m2", "m3", "m4", "f1", "f2", "f5"),
+        "train": (
+            "m1", "m2", "m3", "m4", "f1", "f2", "f5", "adam", "Alex", "Alicia", "Andrea", "Andy",
+            "anika", "Annie", "antonio", "aunty", "belinda", "boris", "david", "Denis", "ed",
+            "edward", "Gene", "grandma", "grandpa", "gustave", "Hugo", "john", "Lee", "linda",
+            "Marco", "michel", "miguel", "Mike", "paul", "pedro", "quincy", "rob", "shelby",
+            "steph", "travis", "victor",
+        ),
         "valid": ("m5", "f3"),
         "test": ("m6", "m7", "f4"),
     }.items()
-}
+}  # fmt: skip
 """Voices of each part; no variant is in two of them, in no accent."""
 
 _PROGRAM = "espeak-ng"
@@ -151,7 +157,7 @@ def _lines(recipe: Recipe, rng: np.random.Generator) -> list[_Line]:
 def _line(
     split: str, number: int, texts: Sequence[str], voices: Sequence[str], rng: np.random.Generator
 ) -> _Line:
-    # In turn rather than by chance: every phrase and every voice comes equally often.
+    # Phrases in turn rather than by chance: every one comes equally often.
     return _Line(
         name=f"{split}-{number:05}",
         split=split,
