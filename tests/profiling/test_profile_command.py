@@ -147,6 +147,15 @@ class TestBackbones:
         assert found["rows"] == []
         assert "left out no_such_net" in lines[0]
 
+    def test_one_for_which_the_pictures_are_too_small_is_left_out_and_named(self):
+        lines = []
+        found = measure_backbones(
+            ["ghostnet_v2"], "nano", (1,), (32, 32), torch.device("cpu"), "fp32", say=lines.append
+        )
+        assert found["rows"] == []
+        assert "left out ghostnet_v2" in lines[0]
+        assert "a single value per channel -> give a larger --size or --batch" in lines[0]
+
     def test_a_row_without_measurements_is_shown_with_dashes(self):
         row = {"name": "x", "title": "x", "size": "full", "parameters": 10**6, "tier": None,
                "memory": [{"batch": 1, "bytes": None, "note": "out of memory"}], "plan": None,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from faultline.artifacts.precision import Resolved
 from faultline.losses import create_loss
 from faultline.models import MODELS, count_parameters, create_model
+from faultline.training.single_value import explained
 from faultline.types import LabelKind
 
 MODEL = "model"
@@ -153,8 +154,11 @@ class TrainingStep:
 
     def forward(self) -> Tensor:
         """The loss."""
-        with self.precision.autocast(self.device):
-            return self._loss(self.pictures)
+        try:
+            with self.precision.autocast(self.device):
+                return self._loss(self.pictures)
+        except ValueError as error:
+            raise explained(error, "give a larger --size or --batch") from error
 
     def __call__(self) -> None:
         """One step; done when it returns."""

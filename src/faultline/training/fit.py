@@ -22,7 +22,7 @@ from faultline.artifacts.run import RunFolder, resolve_run
 from faultline.config.compose import from_yaml
 from faultline.config.schema import Config
 from faultline.config.validate import duration
-from faultline.errors import ConfigError, TrainingError
+from faultline.errors import ConfigError
 from faultline.files import write_json
 from faultline.models import count_parameters
 from faultline.seeding import seed_everything
@@ -36,6 +36,7 @@ from faultline.training.processes import process_rank
 from faultline.training.recovery import LOG_NAME, OutOfMemoryRecovery
 from faultline.training.resume import ResumePoints, terminate_as_interrupt
 from faultline.training.selection import SelectBest
+from faultline.training.single_value import explained
 from faultline.training.task import TrainingTask
 
 DEFAULT_EPOCHS = 80
@@ -192,7 +193,7 @@ class _Fitting:
         except (KeyboardInterrupt, SystemExit):
             interrupted = True
         except ValueError as error:
-            raise _explained(error) from error
+            raise explained(error, "use a larger data.batch_size or data.crop") from error
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -309,15 +310,6 @@ class _Fitting:
             "provenance": self.provenance,
             **self.kind.results(self.config, self.prepared, self.task),
         }
-
-
-def _explained(error: ValueError) -> Exception:
-    if "Expected more than 1 value per channel" in str(error):
-        return TrainingError(
-            "a batch normalisation layer was given a single value per channel",
-            remedy="use a larger data.batch_size or data.crop",
-        )
-    return error
 
 
 def _write_splits(run: RunFolder, prepared: PreparedParts) -> None:
