@@ -9,8 +9,10 @@ import pytest
 from faultline.config import load_config
 from faultline.data.prepare import prepare
 from faultline.data.synthetic import ShapeSettings, write_shapes_dataset
+from faultline.training import labels
 from faultline.training.labels import class_shares, sample
 from faultline.training.segmentation import SegmentationKind
+from faultline.types import LabelKind, LabelSpace
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,19 @@ def test_shares_of_the_classes(data):
     found = class_shares(prepared.train, prepared.label_space)
     assert found == pytest.approx(shares_in_files(prepared.train))
     assert class_shares([], prepared.label_space) == pytest.approx([1 / 3] * 3)
+
+
+def test_shares_of_one_class_and_of_classes_that_overlap(monkeypatch):
+    masks = {
+        "a": np.array([[1, 0, 255, 0]], np.uint8), "b": np.array([[0, 1, 0, 0]], np.uint8)
+    }  # fmt: skip
+    monkeypatch.setattr(labels, "load_mask", lambda item, space: masks[item])
+    one = LabelSpace(LabelKind.BINARY, ("crack",))
+    assert class_shares(["a", "b"], one) == pytest.approx([2 / 7])
+    assert class_shares([], one) == [0.5]
+    masks = {"a": np.array([[[1, 0, 255, 0]], [[1, 1, 255, 0]]], np.uint8)}
+    both = LabelSpace(LabelKind.MULTILABEL, ("leaf", "spot"))
+    assert class_shares(["a"], both) == pytest.approx([1 / 3, 2 / 3])
 
 
 def test_training_starts_at_them(data):

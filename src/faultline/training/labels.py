@@ -9,7 +9,7 @@ import numpy as np
 from faultline.data.manifest import Item
 from faultline.data.mask_rules import allows_any_value
 from faultline.data.masks import load_mask, scan_mask
-from faultline.types import IGNORE_INDEX, LabelSpace
+from faultline.types import IGNORE_INDEX, LabelKind, LabelSpace
 
 _MOST = 200
 """Labels that are looked at."""
@@ -21,19 +21,23 @@ def sample(items: Sequence[Item]) -> Sequence[Item]:
 
 
 def class_shares(items: Sequence[Item], label_space: LabelSpace) -> list[float]:
-    """Share of each class among the labelled pixels of `items`, K of them; even without pixels.
+    """Share of each class among the labelled pixels of `items`, one a logit channel.
 
-    Args:
-        items: Labelled with classes that exclude each other.
-        label_space: Names of the classes, background first.
+    Even chances without any labelled pixel.
     """
-    classes = len(label_space.names)
-    pixels = np.zeros(classes, dtype=np.int64)
+    outputs, kind = label_space.num_outputs, label_space.kind
+    found, pixels = np.zeros(outputs), 0
     for item in items:
         mask = load_mask(item, label_space)
-        pixels += np.bincount(mask[mask != IGNORE_INDEX], minlength=classes)[:classes]
-    total = int(pixels.sum())
-    return [float(count / total) if total else 1 / classes for count in pixels]
+        classes = mask if kind is LabelKind.MULTILABEL else mask[None]
+        counted = classes != IGNORE_INDEX
+        pixels += int(counted[0].sum())
+        if kind is LabelKind.MULTICLASS:
+            found += np.bincount(mask[counted[0]], minlength=outputs)[:outputs]
+        else:
+            found += ((classes > 0) & counted).sum((1, 2))
+    even = 1 / outputs if kind is LabelKind.MULTICLASS else 0.5
+    return [float(count / pixels) if pixels else even for count in found]
 
 
 def label_share(items: Sequence[Item], label_space: LabelSpace) -> float:

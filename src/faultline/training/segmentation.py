@@ -48,8 +48,7 @@ class SegmentationKind(TrainingKind[Prepared]):
         task = SegmentationTask(
             config.model, config.loss, space, config.optimizer, config.scheduler
         )
-        if space.kind is LabelKind.MULTICLASS:
-            start_at_shares(task.network, class_shares(sample(prepared.train), space))
+        start_at_shares(task.network, class_shares(sample(prepared.train), space), space.kind)
         return task
 
     def training_loader(self, config: Config, prepared: Prepared) -> ResumableLoader:
