@@ -69,7 +69,8 @@ class ForegroundGuard(pl.Callback):
         self.iou.append(0.0 if self._is_chance(iou) else iou)
         settings = self.config.trainer
         # What is no better than chance may only have just begun; an IoU of 0 is told at once.
-        at_chance = self._is_tuned or iou > 0
+        # Exclusive classes start at their shares: the background everywhere, and an IoU of 0.
+        at_chance = self._is_tuned or self._excludes or iou > 0
         if self._told or (at_chance and trainer.global_step < _STEPS):
             return
         if not foreground_is_dead(self.iou, self.painted, settings.guard_epochs):
