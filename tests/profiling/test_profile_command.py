@@ -139,22 +139,19 @@ class TestBackbones:
         assert "mobile_one (nano)" in text
         assert (tmp_path / "backbones.png").is_file()
 
-    def test_one_that_cannot_be_built_is_left_out_and_named(self):
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [("no_such_net", ""),
+         ("ghostnet_v2", "a single value per channel -> give a larger --size or --batch")],
+    )  # fmt: skip
+    def test_one_that_cannot_be_measured_is_left_out_and_named(self, name, reason):
         lines = []
         found = measure_backbones(
-            ["no_such_net"], "nano", (1,), (32, 32), torch.device("cpu"), "fp32", say=lines.append
+            [name], "nano", (1,), (32, 32), torch.device("cpu"), "fp32", say=lines.append
         )
         assert found["rows"] == []
-        assert "left out no_such_net" in lines[0]
-
-    def test_one_for_which_the_pictures_are_too_small_is_left_out_and_named(self):
-        lines = []
-        found = measure_backbones(
-            ["ghostnet_v2"], "nano", (1,), (32, 32), torch.device("cpu"), "fp32", say=lines.append
-        )
-        assert found["rows"] == []
-        assert "left out ghostnet_v2" in lines[0]
-        assert "a single value per channel -> give a larger --size or --batch" in lines[0]
+        assert f"left out {name}" in lines[0]
+        assert reason in lines[0]
 
     def test_a_row_without_measurements_is_shown_with_dashes(self):
         row = {"name": "x", "title": "x", "size": "full", "parameters": 10**6, "tier": None,

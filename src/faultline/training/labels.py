@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from faultline.data.manifest import Item
 from faultline.data.mask_rules import allows_any_value
@@ -25,30 +26,36 @@ def class_shares(items: Sequence[Item], label_space: LabelSpace) -> list[float]:
 
     Even chances without any labelled pixel.
     """
-    outputs, kind = label_space.num_outputs, label_space.kind
-    found, pixels = np.zeros(outputs), 0
-    for item in items:
-        mask = load_mask(item, label_space)
-        classes = mask if kind is LabelKind.MULTILABEL else mask[None]
-        counted = classes != IGNORE_INDEX
-        pixels += int(counted[0].sum())
-        if kind is LabelKind.MULTICLASS:
-            found += np.bincount(mask[counted[0]], minlength=outputs)[:outputs]
-        else:
-            found += ((classes > 0) & counted).sum((1, 2))
-    even = 1 / outputs if kind is LabelKind.MULTICLASS else 0.5
-    return [float(count / pixels) if pixels else even for count in found]
+    found, pixels = _class_pixels(items, label_space)
+    even = 1 / len(found) if label_space.kind is LabelKind.MULTICLASS else 0.5
+    return np.where(pixels > 0, found / np.maximum(pixels, 1), even).tolist()  # type: ignore[no-any-return]
 
 
 def label_share(items: Sequence[Item], label_space: LabelSpace) -> float:
     """Share of foreground among the labelled pixels of `items`; NaN without any."""
-    foreground = pixels = 0
+    found, pixels = _class_pixels(items, label_space)
+    foreground = found[1:] if label_space.kind is LabelKind.MULTICLASS else found
+    total = pixels.sum()
+    return float(foreground.sum() / total) if total else float("nan")
+
+
+def _class_pixels(
+    items: Sequence[Item], label_space: LabelSpace
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels of each class (K,), and labelled ones: of each mask, (K,), or of the one, (1,)."""
+    outputs, kind = label_space.num_outputs, label_space.kind
+    found = np.zeros(outputs, np.int64)
+    pixels = np.zeros(outputs if kind is LabelKind.MULTILABEL else 1, np.int64)
     for item in items:
         mask = load_mask(item, label_space)
-        counted = mask != IGNORE_INDEX
-        foreground += int(((mask > 0) & counted).sum())
-        pixels += int(counted.sum())
-    return foreground / pixels if pixels else float("nan")
+        masks = mask if kind is LabelKind.MULTILABEL else mask[None]
+        counted = masks != IGNORE_INDEX
+        pixels += counted.sum((1, 2))
+        if kind is LabelKind.MULTICLASS:
+            found += np.bincount(masks[counted], minlength=outputs)[:outputs]
+        else:
+            found += ((masks > 0) & counted).sum((1, 2))
+    return found, pixels
 
 
 def mask_values(items: Iterable[Item]) -> list[int] | None:
