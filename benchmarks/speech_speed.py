@@ -1,7 +1,8 @@
 """Parallel against autoregressive decoding, and ONNX against torch, on one core.
 
 python benchmarks/speech_speed.py                                  # untrained, 30 tokens, batch 8
-python benchmarks/speech_speed.py --weights runs/paraformer/latest # real-time factor and ONNX too
+python benchmarks/speech_speed.py --weights runs/paraformer/latest --clips prompts/
+                                # real-time factor and ONNX too, on the first clips of --split
 python benchmarks/speech_speed.py --weights runs/paraformer/latest \\
     --against runs/autoregressive/latest --clips prompts/ --split test
                                 # both trained, on the clips whose texts are nearest to 30 tokens
@@ -105,21 +106,36 @@ def error_rate(recogniser, rows):
     return round(error_rates([r.text for r in rows], [t.text for t in said]).cer, 4)
 
 
-def trained(weights):
-    """Real-time factor and the gain of ONNX for a bundle."""
-    from faultline.speech.export import export_onnx
+def trained(weights, manifest, split):
+    """Real-time factor, and the gain of ONNX on the first sixteen clips, in batches of eight."""
+    from faultline.speech.data.manifest import read_manifest
+    from faultline.speech.export import ExportedRecogniser, export_onnx, open_session
+    from faultline.speech.export_check import speeds
     from faultline.speech.recogniser import Recogniser
+    from faultline.speech.transcribe import spoken_clips
 
     recogniser = Recogniser.load(weights, "cpu")
     rate = recogniser.frontend.sample_rate
     rng = torch.Generator().manual_seed(0)
     waves = [0.1 * torch.randn(2 * rate, generator=rng).numpy() for _ in range(30)]
     seconds = median_ms(lambda: recogniser.transcribe_waves(waves)) / 1e3
+    found = {"real_time_factor": round(seconds / 60, 5)}
+    rows = [row for row in read_manifest(manifest).utterances if row.split == split][:16]
+    clips = spoken_clips(recogniser, [row.path for row in rows])
     with tempfile.TemporaryDirectory() as folder:
-        done = export_onnx(recogniser, Path(folder) / "recogniser.onnx")
-    return {"real_time_factor": round(seconds / 60, 5), "eager_ms": round(done.eager_ms, 2),
-            "onnx_ms": round(done.onnx_ms, 2),
-            "onnx_gain": round(done.eager_ms / done.onnx_ms, 2)}  # fmt: skip
+        for name, int8 in (("onnx", False), ("int8", True)):
+            path = Path(folder) / f"{name}.onnx"
+            done = export_onnx(recogniser, path, clips, int8)
+            module = ExportedRecogniser(recogniser.network, recogniser.frame_seconds)
+            alone = speeds(module, open_session(path), clips[:1])
+            found[name] = {
+                "same": f"{done.agreement.same} of {done.agreement.clips}",
+                "eager_ms": round(done.eager_ms, 2), "onnx_ms": round(done.onnx_ms, 2),
+                "gain": round(done.eager_ms / done.onnx_ms, 2),
+                "gain_of_one_clip": round(alone[0] / alone[1], 2),
+                "MiB": round(path.stat().st_size / 2**20, 2),
+            }  # fmt: skip
+    return found
 
 
 def main():
@@ -147,7 +163,9 @@ def main():
     }  # fmt: skip
     print(json.dumps(row))
     if given.weights:
-        print(json.dumps(trained(given.weights)))
+        if not given.clips:
+            parser.error("--weights needs --clips, to compare ONNX on speech")
+        print(json.dumps(trained(given.weights, given.clips, given.split)))
 
 
 if __name__ == "__main__":

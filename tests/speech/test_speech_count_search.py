@@ -1,11 +1,20 @@
 """Other numbers of tokens: the surest answer is kept, and only unsure clips are decoded again."""
 
+import itertools
+
 import pytest
 import torch
 
 from faultline.errors import ConfigError
 from faultline.speech.paraformer import Paraformer, Recognised
-from faultline.speech.paraformer.count_search import SURE, least_sure, log_surety, search_counts
+from faultline.speech.paraformer.count_search import (
+    SURE,
+    is_unsure,
+    least_sure,
+    lengthened,
+    log_surety,
+    search_counts,
+)
 
 
 def answers(lengths, surety):
@@ -105,9 +114,24 @@ def test_a_network_gets_surer_and_answers_a_batch_as_it_answers_one_by_one(clips
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("unsure", [0, 2, 4])
+def test_without_a_branch_the_answers_are_the_same(clips, monkeypatch, unsure):
+    net = network(search=3)
+    order = least_sure(net(*clips)).sort().values.tolist()
+    edges = [0.0, *[(low + high) / 2 for low, high in itertools.pairwise(order)], 1.1]
+    monkeypatch.setattr("faultline.speech.paraformer.count_search.SURE", edges[unsure])
+    assert int(is_unsure(net(*clips)).sum()) == unsure
+    wanted, found = net.recognise(*clips), net.recognise_at_once(*clips)
+    longer = lengthened(wanted, found.tokens.shape[1] - wanted.tokens.shape[1])
+    for ours, theirs in zip(longer, found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@torch.no_grad()
 def test_switched_off_it_is_the_plain_answer(clips):
     net = network(search=0)
-    for ours, theirs in zip(net(*clips), net.recognise(*clips), strict=True):
-        torch.testing.assert_close(ours, theirs)
+    for answer in (net.recognise, net.recognise_at_once):
+        for ours, theirs in zip(net(*clips), answer(*clips), strict=True):
+            torch.testing.assert_close(ours, theirs)
     with pytest.raises(ConfigError, match="search=9"):
         network(search=9)

@@ -215,18 +215,34 @@ def serve(
 def export(
     weights: Weights,
     save: Annotated[Path, typer.Option("--save", help="The .onnx file.")] = Path("recogniser.onnx"),
+    clips: Annotated[
+        list[Path] | None,
+        typer.Option("--clips", help="Recordings to compare on: a file or folder; repeat it."),
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Weights of eight bits: smaller, faster, not the same.")
+    ] = False,
 ) -> None:
     """Write a recogniser as ONNX, and check that it answers the same.
 
-    Example:
+    Examples:
 
       faultline speech export --weights runs/paraformer/latest --save recogniser.onnx
+
+      faultline speech export --weights runs/paraformer/latest --clips recordings/ --int8
     """
     from faultline.speech.export import export_onnx
     from faultline.speech.recogniser import Recogniser
+    from faultline.speech.transcribe import spoken_clips
 
-    done = export_onnx(Recogniser.load(weights, "cpu"), save)
-    _say(f"{done.path}: same answers on {done.clips} clips, confidence {done.difference:.1e} off")
+    recogniser = Recogniser.load(weights, "cpu")
+    spoken = spoken_clips(recogniser, clips) if clips else []
+    done = export_onnx(recogniser, save, spoken, int8)
+    found = done.agreement
+    _say(f"{done.path}: same text on {found.same} of {found.clips} clips, {found.tokens} characters"
+         f" and ends, confidence {found.difference:.1e} off")  # fmt: skip
+    if found.tokens == 0:
+        _say("  none of these clips says anything: compare on recordings with --clips")
     _say(f"a batch takes {done.onnx_ms:.1f} ms, in torch {done.eager_ms:.1f} ms")
 
 

@@ -102,6 +102,15 @@ class Recogniser:
         pieces = [Piece(i, 0.0, item, len(item) * hop) for i, item in enumerate(checked)]
         return self._answers(iter(pieces), len(items))
 
+    def spoken_features(self, path: str | Path) -> list[Features]:
+        """Features (T, M) of the pieces of a sound file that are recognised; none for silence.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        pieces = self._pieces([stream_audio(path, self.frontend.sample_rate)])
+        return [piece.features for piece in pieces if piece.features is not None]
+
     def _transcribe(self, streams: Sequence[Iterable[Wave]]) -> list[Transcript]:
         return self._answers(self._pieces(streams), len(streams))
 

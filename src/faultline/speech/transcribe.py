@@ -14,6 +14,7 @@ from faultline.files import write_text
 from faultline.progress import Progress
 from faultline.registry import did_you_mean
 from faultline.speech.audio.reading import SUFFIXES, audio_info
+from faultline.speech.frontend import Features, check_features
 from faultline.speech.recogniser import Recogniser
 from faultline.speech.transcript import Transcript, to_srt
 
@@ -112,6 +113,21 @@ def _alone(recogniser: Recogniser, path: Path) -> Transcript:
         except DataError as error:
             raise DataError(str(error), where=path) from error
     return recogniser.transcribe_files([path])[0]
+
+
+def spoken_clips(recogniser: Recogniser, inputs: Sequence[str | Path]) -> list[Features]:
+    """Features (T, M) of all that is said in recordings, and of feature files.
+
+    Raises:
+        DataError: An input does not exist or cannot be read.
+    """
+    clips: list[Features] = []
+    for path in find_inputs(inputs):
+        if path.suffix.lower() == _FEATURES:
+            clips.append(check_features(read_features(path), recogniser.frontend.mels))
+        else:
+            clips += recogniser.spoken_features(path)
+    return clips
 
 
 def read_features(path: Path) -> np.ndarray:

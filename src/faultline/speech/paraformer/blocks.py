@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultline.errors import ConfigError
-from faultline.models.attention import MultiHeadAttention, allowed_pairs, attention_fast
+from faultline.models.attention import (
+    MultiHeadAttention,
+    allowed_pairs,
+    attention_fast,
+    attention_reference,
+)
 from faultline.models.blocks import require
 from faultline.models.transformer import FeedForward, TransformerBlock
 from faultline.registry import did_you_mean
@@ -66,10 +71,14 @@ class SanmAttention(nn.Module):
         heads: Attention heads.
         kernel: Frames that the memory sees.
         dropout: Share of the output dropped while training.
+        fast: Use torch's fused kernel; the plain form otherwise.
     """
 
-    def __init__(self, dim: int, heads: int, kernel: int, dropout: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, kernel: int, dropout: float, fast: bool = True
+    ) -> None:
         super().__init__()
+        self.fast = fast
         require(heads >= 1 and dim % heads == 0, "heads", heads, f"a divisor of dim={dim}")
         self.heads = heads
         self.projection = nn.Linear(dim, 3 * dim)
@@ -82,7 +91,8 @@ class SanmAttention(nn.Module):
         query, key, value = self.projection(x).chunk(3, -1)
         frames = x.shape[1]
         allowed = allowed_pairs(mask, False, frames, frames, x.device)
-        mixed = attention_fast(self.split(query), self.split(key), self.split(value), allowed)
+        mix = attention_fast if self.fast else attention_reference
+        mixed = mix(self.split(query), self.split(key), self.split(value), allowed)
         mixed = mixed.transpose(1, 2).flatten(2)
         return self.dropout(self.output(mixed) + self.memory(value, mask))  # type: ignore[no-any-return]
 

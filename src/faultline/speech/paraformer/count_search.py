@@ -4,12 +4,13 @@ What CIF counts wrong, the decoder spells wrong: with a voice that training did 
 mistakes are a count that is off by one or two. The decoder sees the whole clip, and is surer of a
 text of the right length than of any other. So unsure clips are decoded again with the weights
 scaled to nearby numbers, and the surest answer is kept. It stays parallel: all clips at once, once
-a number.
+a number; or, for a graph without branches, all clips and numbers in one batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,8 +39,8 @@ def search_counts(
         reach: How far from the number that was counted others are tried.
     """
     counted, best = found.lengths, log_surety(found)
-    unsure = (least_sure(found) < SURE) & (counted >= _FEWEST)
-    for step in (sign * size for size in range(1, reach + 1) for sign in (-1, 1)):
+    unsure = is_unsure(found)
+    for step in _steps(reach):
         number = counted + step
         rows = (unsure & (number >= _FEWEST) & (number <= frames)).nonzero()[:, 0]
         if not len(rows):
@@ -50,6 +51,59 @@ def search_counts(
         best = best.index_copy(0, rows[better], surety[better])
         found = _replaced(found, rows[better], Recognised(*(part[better] for part in other)))
     return found
+
+
+def search_counts_at_once(
+    found: Recognised, frames: Tensor, decode: Callable[[Tensor, Tensor], Recognised], reach: int
+) -> Recognised:
+    """The same as `search_counts`, all numbers in one batch and without a branch, for export.
+
+    At least one clip is decoded again, sure or not, since a graph need not know empty batches;
+    what comes of a sure one is not used.
+
+    Args:
+        found: Answers to B clips, (B, L).
+        frames: Real frames, (B,).
+        decode: From positions of clips (R,) and numbers of tokens (S, R) to the answers to them,
+            (S R, L + reach).
+        reach: How far from the number that was counted others are tried; S is twice as much.
+
+    Returns:
+        (B, L + reach).
+    """
+    unsure = is_unsure(found)
+    some: Any = unsure.sum(0).clamp_min(1).item()
+    torch._check(some >= 1)
+    torch._check(some <= len(frames))
+    rows = unsure.int().topk(some).indices
+    steps = torch.tensor(list(_steps(reach)), device=frames.device)
+    number = found.lengths[rows] + steps[:, None]
+    other = decode(rows, number)
+    tried = unsure[rows] & (number >= _FEWEST) & (number <= frames[rows])
+    surety = log_surety(other).view(number.shape).masked_fill(~tried, float("-inf"))
+    value, best = surety.max(0)
+    found = lengthened(found, reach)
+    better = value > log_surety(found)[rows]
+    clips = torch.arange(rows.shape[0], device=frames.device)
+
+    def chosen(ours: Tensor, theirs: Tensor) -> Tensor:
+        theirs = theirs.unflatten(0, number.shape)[best, clips].to(ours.dtype)  # type: ignore[no-untyped-call]
+        kept, end = ours[rows], [1] * (ours.dim() - 1)
+        taken = torch.where(better.view(-1, *end), theirs, kept)
+        return ours.scatter(0, rows.view(-1, *end).expand_as(taken), taken)
+
+    parts = [chosen(ours, theirs) for ours, theirs in zip(found, other, strict=True)]
+    return Recognised(*parts)._replace(counts=found.counts)
+
+
+def is_unsure(found: Recognised) -> Tensor:
+    """Which answers are looked at again, (B,) bool."""
+    return (least_sure(found) < SURE) & (found.lengths >= _FEWEST)
+
+
+def _steps(reach: int) -> Iterator[int]:
+    """-1, 1, -2, 2 and so on: of equally sure answers the nearest number is kept."""
+    return (sign * size for size in range(1, reach + 1) for sign in (-1, 1))
 
 
 def least_sure(found: Recognised) -> Tensor:
@@ -71,12 +125,18 @@ def _real(found: Recognised) -> Tensor:
 
 def _replaced(found: Recognised, rows: Tensor, other: Recognised) -> Recognised:
     """`found` with `other` in `rows`; what was counted stays."""
-    size = max(found.tokens.shape[1], other.tokens.shape[1])
+    sizes = [answers.tokens.shape[1] for answers in (found, other)]
+    found = lengthened(found, max(0, sizes[1] - sizes[0]))
+    other = lengthened(other, max(0, sizes[0] - sizes[1]))
+    pairs = zip(found, other, strict=True)
+    parts = [ours.index_copy(0, rows, theirs.to(ours.dtype)) for ours, theirs in pairs]
+    return Recognised(*parts)._replace(counts=found.counts)
+
+
+def lengthened(found: Recognised, places: int) -> Recognised:
+    """(B, L) -> (B, L + `places`), with what stands behind an answer's end."""
     fills = {"tokens": 0, "starts": -1, "ends": -1, "confidence": 0}
-    parts = {}
-    for name, fill in fills.items():
-        ours, theirs = getattr(found, name), getattr(other, name)
-        ours = F.pad(ours, (0, size - ours.shape[1]), value=fill)
-        theirs = F.pad(theirs, (0, size - theirs.shape[1]), value=fill)
-        parts[name] = ours.index_copy(0, rows, theirs.to(ours.dtype))
-    return found._replace(lengths=found.lengths.index_copy(0, rows, other.lengths), **parts)
+    longer = {
+        name: F.pad(getattr(found, name), (0, places), value=fill) for name, fill in fills.items()
+    }
+    return found._replace(**longer)

@@ -19,7 +19,10 @@ from faultline.speech.paraformer.cif import (
     scale_to_count,
     token_spans,
 )
-from faultline.speech.paraformer.count_search import search_counts
+from faultline.speech.paraformer.count_search import (
+    search_counts,
+    search_counts_at_once,
+)
 from faultline.speech.paraformer.decoder import ParallelDecoder
 from faultline.speech.paraformer.encoder import Encoder, real_frames
 from faultline.speech.paraformer.network import (
@@ -56,7 +59,7 @@ class Paraformer(RecogniserNetwork):
         tail: What is added to the sum of weights before it is cut to a number of tokens.
         tokens_per_frame: Mean of the training set, by which the predictor starts.
         search: How far from the number that was counted others are tried, for clips that the
-            decoder is unsure of; 0 for never. An exported network never does.
+            decoder is unsure of; 0 for never.
     """
 
     def __init__(
@@ -156,18 +159,42 @@ class Paraformer(RecogniserNetwork):
 
         return search_counts(found, frames, decode, self.search) if self.search else found
 
+    def recognise_at_once(self, features: Tensor, lengths: Tensor) -> Recognised:
+        """`recognise` without a branch, for export; see `search_counts_at_once`."""
+        hidden, mask, frames = self.encoder(features, lengths)
+        alpha, number = self._counted(hidden, mask, frames)
+        found = self._decoded(alpha, number, hidden, mask, frames)
+        if not self.search:
+            return found
+        times, size = 2 * self.search, found.tokens.shape[1] + self.search
+
+        def decode(rows: Tensor, number: Tensor) -> Recognised:
+            rows = rows.repeat(times)
+            number = number.clamp_min(1).flatten().minimum(frames[rows])
+            scaled = scale_to_count(alpha[rows], number)
+            return self._decoded(scaled, number, hidden[rows], mask[rows], frames[rows], size)
+
+        return search_counts_at_once(found, frames, decode, self.search)
+
     def _counted(self, hidden: Tensor, mask: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (B, T') and the number of tokens that they fire (B,)."""
         alpha = self.predictor(hidden, mask)
         return alpha, fired(alpha, self.tail).minimum(frames)
 
     def _decoded(
-        self, alpha: Tensor, number: Tensor, hidden: Tensor, mask: Tensor, frames: Tensor
+        self,
+        alpha: Tensor,
+        number: Tensor,
+        hidden: Tensor,
+        mask: Tensor,
+        frames: Tensor,
+        size: Any = None,
     ) -> Recognised:
-        """Answers of `number` tokens (B,) each, from weights (B, T')."""
-        # `item`, not `int`: an export keeps it as a size that is known at run time only.
-        size: Any = number.max().clamp_min(1).item()
-        torch._check(size >= 1)
+        """Answers of `number` tokens (B,) each, from weights (B, T'); L is `size`, or the most."""
+        if size is None:
+            # `item`, not `int`: an export keeps it as a size that is known at run time only.
+            size = number.max().clamp_min(1).item()
+            torch._check(size >= 1)
         token_mask = real_frames(number, size)
         vectors = integrate(alpha, hidden, size)
         logits = self.decoder(vectors, token_mask, hidden, mask)
