@@ -120,16 +120,14 @@ def test_what_counts_again_in_torch_counts_again_in_the_file(recogniser, recordi
     assert (plain.lengths != searched.lengths).any()
 
 
-def test_eight_bits_are_smaller_and_compared_on_recordings(
-    exported, recordings, tone_run, tmp_path
-):
+def test_eight_bits_are_smaller_and_compared_on_recordings(exported, tones, tone_run, tmp_path):
     path = tmp_path / "small.onnx"
     words = ["speech", "export", "--weights", str(tone_run), "--save", str(path), "--int8"]
     refused = CliRunner().invoke(app, words)
     assert isinstance(refused.exception, ConfigError)
     assert "name recordings to compare on with --clips" in str(refused.exception)
     assert not path.exists()
-    result = CliRunner().invoke(app, [*words, "--clips", str(recordings)])
+    result = CliRunner().invoke(app, [*words, "--clips", str(tones / "wav")])
     assert result.exit_code == 0, result.output
     assert "same text on" in result.output
     assert path.stat().st_size < 0.6 * exported[0].stat().st_size

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from faultline.cli import app
 from faultline.errors import ConfigError, DataError, FaultlineError
 from faultline.speech.recogniser import Recogniser
-from faultline.speech.transcribe import find_inputs, transcribe_paths
+from faultline.speech.transcribe import find_recordings, transcribe_paths
 
 runner = CliRunner()
 
@@ -68,7 +68,8 @@ def test_files_of_one_stem_keep_their_own_transcripts(tones, tone_run, tmp_path)
         (tmp_path / name).parent.mkdir()
         shutil.copy(source, tmp_path / name)
     run("transcribe", tmp_path, "--weights", tone_run, "--format", "srt", "--save", tmp_path / "o")
-    assert len(list((tmp_path / "o").glob("*.srt"))) == 3
+    written = sorted(path.relative_to(tmp_path / "o") for path in (tmp_path / "o").rglob("*.srt"))
+    assert [str(path) for path in written] == ["x/clip.srt", "y/clip.srt", "z/clip.srt"]
 
 
 def test_bad_files_are_named_and_the_others_written(tones, tone_run, tmp_path):
@@ -83,8 +84,8 @@ def test_bad_files_are_named_and_the_others_written(tones, tone_run, tmp_path):
     assert "not finite" in out[2]["error"]
     assert result.stderr.count("left out") == 2
     for words, message in [
-        ((tmp_path / "none.wav",), "no such file or folder"),
-        ((tmp_path / "empty",), "no recordings below"),
+        ((tmp_path / "none.wav",), "does not exist"),
+        ((tmp_path / "empty",), "no recordings found"),
     ]:
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(DataError, match=message):
@@ -154,10 +155,14 @@ def test_long_sound_is_written_piece_by_piece(recogniser, tmp_path):
 
 
 def test_inputs_are_found_once_and_in_order(tones, tmp_path):
-    found = find_inputs([tones / "wav", sorted((tones / "wav").glob("*"))[0]])
+    found = find_recordings([tones / "wav", sorted((tones / "wav").glob("*"))[0]])
+    assert [job.source for job in found] == sorted((tones / "wav").glob("*.wav"))
     assert len(found) == 24
-    with pytest.raises(DataError, match="nothing to transcribe"):
-        find_inputs([])
+    assert find_recordings([f"{tones}/wav/*.wav"]) == found
+    with pytest.raises(DataError, match=r"no recordings found .*\.flac"):
+        find_recordings([])
+    with pytest.raises(DataError, match="does not exist"):
+        find_recordings([tmp_path / "gone.wav"])
 
 
 def test_a_manifest_of_a_folder(tones, tmp_path):

@@ -1,11 +1,11 @@
-"""Finds the pictures that a user means, and gives each a name for its results."""
+"""Finds the files that a user means, and gives each a name for its results."""
 
 from __future__ import annotations
 
 import glob
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,10 @@ _RESULTS = (MASK_SUFFIX, OVERLAY_SUFFIX, PANEL_SUFFIX)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One picture to be answered.
+    """One file to be answered.
 
     Attributes:
-        source: The picture.
+        source: The file.
         name: Results are `name` + "_mask.png" and so on, below the output folder.
     """
 
@@ -31,7 +31,12 @@ class Job:
     name: Path
 
 
-def find_jobs(inputs: str | Path | Sequence[str | Path], save: Path) -> list[Job]:
+def find_jobs(
+    inputs: str | Path | Sequence[str | Path],
+    save: Path | None,
+    suffixes: Collection[str] = IMAGE_SUFFIXES,
+    what: str = "pictures",
+) -> list[Job]:
     """Every picture that `inputs` mean, once, in a stable order, with unique result names.
 
     A file stands for itself, a folder for all pictures in and below it, anything else is a glob
@@ -42,39 +47,45 @@ def find_jobs(inputs: str | Path | Sequence[str | Path], save: Path) -> list[Job
     one name get first their differing folders and then their suffix added (`a/1_mask.png` and
     `b/1_mask.png`; `1_jpg_mask.png` and `1_png_mask.png`), all of them, so that none is special.
 
+    Args:
+        inputs: Files, folders and globs.
+        save: Where results go; None where they are only shown.
+        suffixes: Of the files that folders and globs stand for, in lower case.
+        what: What these files are, for messages.
+
     Raises:
-        DataError: An input does not exist, or there is no picture at all.
+        DataError: An input does not exist, or there is no such file at all.
     """
     given = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     found: dict[str, tuple[Path, Path]] = {}
-    results_root = os.path.abspath(save)
+    results_root = None if save is None else os.path.abspath(save)
     for one in given:
-        for path, relative in _expand(str(one)):
+        for path, relative in _expand(str(one), suffixes):
             key = os.path.abspath(path)
-            if not _is_result(key, results_root):
+            if results_root is None or not _is_result(key, results_root):
                 found.setdefault(key, (path, relative))
     if not found:
         raise DataError(
-            "no pictures found",
+            f"no {what} found",
             where=", ".join(str(one) for one in given) or "input",
-            remedy=f"give files, folders or globs of {', '.join(sorted(IMAGE_SUFFIXES))}",
+            remedy=f"give files, folders or globs of {', '.join(sorted(suffixes))}",
         )
     return _named(found)
 
 
-def _expand(text: str) -> Iterator[tuple[Path, Path]]:
-    """Pictures that one input means, each with its path below the input."""
+def _expand(text: str, suffixes: Collection[str]) -> Iterator[tuple[Path, Path]]:
+    """Files that one input means, each with its path below the input."""
     path = Path(text).expanduser()
     if path.is_file():
         yield path, Path(path.name)
     elif path.is_dir():
-        for file in _walk(path):
+        for file in _walk(path, suffixes):
             yield file, file.relative_to(path)
     elif glob.has_magic(text):
         root = _fixed_part(path)
         for match in sorted(glob.glob(str(path), recursive=True)):
             file = Path(match)
-            if file.is_file() and _is_picture(file):
+            if file.is_file() and _is_meant(file, suffixes):
                 yield file, file.relative_to(root)
     else:
         raise DataError(
@@ -82,14 +93,15 @@ def _expand(text: str) -> Iterator[tuple[Path, Path]]:
         )
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (file for name in sorted(files) if _is_picture(file := Path(root, name)))
+        every = (Path(root, name) for name in sorted(files))
+        yield from (file for file in every if _is_meant(file, suffixes))
 
 
-def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+def _is_meant(file: Path, suffixes: Collection[str]) -> bool:
+    return file.suffix.lower() in suffixes and not file.name.startswith(".")
 
 
 def _is_result(path: str, results_root: str) -> bool:

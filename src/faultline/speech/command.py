@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from faultline.predict.inputs import Job
 
 speech_app = typer.Typer(
     no_args_is_help=True,
@@ -22,7 +25,8 @@ Weights = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Inputs = Annotated[
-    list[Path], typer.Argument(metavar="INPUT...", help="Sound files, .npy features, folders.")
+    list[Path],
+    typer.Argument(metavar="INPUT...", help="Sound files, .npy features, folders, globs."),
 ]
 
 
@@ -98,24 +102,25 @@ def transcribe(
     from faultline.speech.recogniser import Recogniser
     from faultline.speech.transcribe import (
         check_format,
-        find_inputs,
+        find_recordings,
         save_all,
         shown,
         transcribe_paths,
     )
 
     check_format(output_format)
-    paths = find_inputs(inputs)
+    jobs = find_recordings(inputs)
     recogniser = Recogniser.load(weights, device)
     with progress_bar("recordings") as progress:
-        results = transcribe_paths(recogniser, paths, progress)
+        results = transcribe_paths(recogniser, [job.source for job in jobs], progress)
     if save is not None:
-        save_all(results, save, output_format)
+        save_all(results, jobs, save, output_format)
         _say(f"{sum(not r.error for r in results)} of {len(results)} transcripts in {save}")
     else:
         print(shown(results, output_format), flush=True)
     if plot is not None:
-        _plot(recogniser, [r.path for r in results if not r.error], plot)
+        good = [job for job, result in zip(jobs, results, strict=True) if not result.error]
+        _plot(recogniser, good, plot)
     failed = [result for result in results if result.error]
     for result in failed:
         typer.echo(f"left out {result.error}", err=True)
@@ -246,17 +251,17 @@ def export(
     _say(f"a batch takes {done.onnx_ms:.1f} ms, in torch {done.eager_ms:.1f} ms")
 
 
-def _plot(recogniser: object, paths: list[Path], folder: Path) -> None:
+def _plot(recogniser: object, jobs: list[Job], folder: Path) -> None:
     from faultline.errors import DataError
     from faultline.speech.plots import plot_firing
     from faultline.speech.recogniser import Recogniser
 
     assert isinstance(recogniser, Recogniser)
-    for path in paths:
-        if path.suffix.lower() == ".npy":
+    for job in jobs:
+        if job.source.suffix.lower() == ".npy":
             continue
         try:
-            _say(f"picture {plot_firing(recogniser, path, folder / path.stem)}")
+            _say(f"picture {plot_firing(recogniser, job.source, folder / job.name)}")
         except DataError as error:
             typer.echo(f"no picture: {error}", err=True)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from faultline.errors import ConfigError, DataError, FaultlineError
 from faultline.files import write_text
+from faultline.predict.inputs import Job, find_jobs
 from faultline.progress import Progress
 from faultline.registry import did_you_mean
 from faultline.speech.audio.reading import SUFFIXES, audio_info
@@ -33,28 +34,13 @@ class Written:
     error: str = ""
 
 
-def find_inputs(inputs: Sequence[str | Path]) -> list[Path]:
-    """Files as they are, and all recordings and feature files below folders, by name.
+def find_recordings(inputs: Sequence[str | Path]) -> list[Job]:
+    """Recordings and feature files that `inputs` mean; see `find_jobs`.
 
     Raises:
-        DataError: An input does not exist, or a folder holds no recording.
+        DataError: An input does not exist, or there is no recording at all.
     """
-    found: list[Path] = []
-    for name in inputs:
-        path = Path(name)
-        if path.is_dir():
-            known = (*SUFFIXES, _FEATURES)
-            below = sorted(p for p in path.rglob("*") if p.suffix.lower() in known and p.is_file())
-            if not below:
-                raise DataError("no recordings below", where=path)
-            found.extend(below)
-        elif path.exists():
-            found.append(path)
-        else:
-            raise DataError("no such file or folder", where=path)
-    if not found:
-        raise DataError("nothing to transcribe", remedy="give files or folders")
-    return list(dict.fromkeys(found))
+    return find_jobs(inputs, None, (*SUFFIXES, _FEATURES), "recordings")
 
 
 def transcribe_paths(
@@ -122,7 +108,7 @@ def spoken_clips(recogniser: Recogniser, inputs: Sequence[str | Path]) -> list[F
         DataError: An input does not exist or cannot be read.
     """
     clips: list[Features] = []
-    for path in find_inputs(inputs):
+    for path in (job.source for job in find_recordings(inputs)):
         if path.suffix.lower() == _FEATURES:
             clips.append(check_features(read_features(path), recogniser.frontend.mels))
         else:
@@ -171,21 +157,16 @@ def shown(results: Sequence[Written], name: str) -> str:
     return "\n".join(f"{path}\t{transcript.text}" for path, transcript in good)
 
 
-def save_all(results: Sequence[Written], folder: Path, name: str) -> None:
-    """One file a recording in `folder`, named after it.
+def save_all(results: Sequence[Written], jobs: Sequence[Job], folder: Path, name: str) -> None:
+    """One file a recording in `folder`, named as its job says.
 
     Raises:
         OutputError: It cannot be written.
     """
-    taken: set[str] = set()
-    for result in results:
-        if result.transcript is None:
-            continue
-        stem = result.path.stem if result.path.stem not in taken else result.path.name
-        while stem in taken:
-            stem += "_"
-        taken.add(stem)
-        write_text(folder / f"{stem}{_EXTENSIONS[name]}", _content(result, name))
+    for result, job in zip(results, jobs, strict=True):
+        if result.transcript is not None:
+            path = folder / job.name.with_name(job.name.name + _EXTENSIONS[name])
+            write_text(path, _content(result, name))
 
 
 def _content(result: Written, name: str) -> str:
