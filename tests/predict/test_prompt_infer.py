@@ -16,6 +16,7 @@ from faultline.artifacts.bundle import load_bundle, save_bundle
 from faultline.cli import app
 from faultline.errors import BundleError, ConfigError, DataError
 from faultline.predict.clean_up import STEPS, CleanUp, cleaned
+from faultline.predict.prompt_meaning import known_prompts
 from faultline.predict.prompt_names import (
     MAX_BYTES,
     MAX_FILE_BYTES,
@@ -40,6 +41,14 @@ def photos(tmp_path):
 def infer(run, photos, *words):
     command = ["infer", "--weights", str(run[0]), "--input", str(photos), *words]
     return CliRunner().invoke(app, [*command, "--device", "cpu", "--precision", "fp32"])
+
+
+def test_the_wordings_that_weights_know_are_those_of_their_classes(prompt_run):
+    bundle = load_bundle(prompt_run[0])
+    known = known_prompts(bundle)
+    assert {"segment crack", "segment taping area"} <= set(known)
+    predictor = PromptPredictor(bundle, "cpu", "fp32")
+    assert all(meaning.known for meaning in predictor.ask(known))
 
 
 class TestFiles:

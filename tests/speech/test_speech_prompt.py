@@ -23,7 +23,15 @@ def test_what_is_said_and_how_sure(wav, tone_run):
 
 
 def hears(monkeypatch, text, confidence):
-    monkeypatch.setattr(prompt, "recognise_prompt", lambda wav, weights: (text, confidence))
+    """Pretend to hear `text`; the list takes what was expected each time."""
+    expected = []
+
+    def recognise(wav, weights, phrases):
+        expected.append(list(phrases))
+        return text, confidence
+
+    monkeypatch.setattr(prompt, "recognise_prompt", recognise)
+    return expected
 
 
 def test_a_sure_prompt_is_shown_and_taken(monkeypatch):
@@ -79,12 +87,17 @@ def test_infer_takes_the_spoken_prompt(monkeypatch, tmp_path):
         return Summary()
 
     monkeypatch.setattr(command, "infer_weights", infer_weights)
-    hears(monkeypatch, "segment crack", 0.9)
+    monkeypatch.setattr("faultline.artifacts.bundle.load_bundle", lambda path: "a bundle")
+    monkeypatch.setattr(
+        "faultline.predict.prompt_meaning.known_prompts", lambda bundle: ["segment crack"]
+    )
+    expected = hears(monkeypatch, "segment crack", 0.9)
     words = ["infer", "--weights", "p.safetensors", "--input", "x", "--speak", "p.wav",
              "--speech-weights", "s.safetensors", "--prompt", "find rust"]  # fmt: skip
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert asked == [("find rust", "segment crack")]
+    assert expected == [["segment crack"]], "what the weights know is what is expected"
     assert "heard 'segment crack'" in result.output
     hears(monkeypatch, "segment crock", 0.2)
     result = CliRunner().invoke(app, words)

@@ -12,8 +12,8 @@ from faultline.speech import synthesis
 from faultline.speech.audio.reading import read_audio
 from faultline.speech.audio.segments import trim_silence
 from faultline.speech.data.manifest import read_manifest
-from faultline.speech.phrases import PHRASES
-from faultline.speech.synthesis import VOICES, Recipe, read_phrases, synthesize_speech
+from faultline.speech.phrases import PHRASES, read_phrases
+from faultline.speech.synthesis import VOICES, Recipe, synthesize_speech
 
 needs_espeak = pytest.mark.skipif(
     shutil.which("espeak-ng") is None, reason="the program espeak-ng is not installed"

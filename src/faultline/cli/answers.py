@@ -113,9 +113,13 @@ def infer(
 
         threshold = asked_threshold(file=config)
     if speak is not None:
+        from faultline.artifacts.bundle import load_bundle
+        from faultline.predict.prompt_meaning import known_prompts
         from faultline.speech.prompt import confirmed_prompt
 
-        prompt = [*(prompt or ()), confirmed_prompt(speak, speech_weights, say=say)]
+        known = known_prompts(load_bundle(weights))
+        heard = confirmed_prompt(speak, speech_weights, phrases=known, say=say)
+        prompt = [*(prompt or ()), heard]
     options = InferOptions(
         overlays=overlays, skip_existing=skip_existing, mm_per_px=mm_per_px, format=form,
         prompts=tuple(prompt or ()), prompt_file=prompts, base=base,

@@ -108,6 +108,15 @@ class PromptReader:
             self.network.train(was_training)
 
 
+def known_prompts(bundle: Bundle) -> list[str]:
+    """All wordings that the classes of a bundle are known by.
+
+    Raises:
+        BundleError: The bundle answers no prompts.
+    """
+    return [prompt for _, prompt in Wordings(known_table(bundle)).known()]
+
+
 def known_table(bundle: Bundle) -> PromptTable:
     """The prompt table that travels with a bundle.
 

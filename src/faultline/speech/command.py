@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from faultline.predict.inputs import Job
+    from faultline.speech.recogniser import Recogniser
 
 speech_app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +25,10 @@ Weights = Annotated[
     Path, typer.Option("--weights", help="A .safetensors bundle, or the run folder that holds it.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Phrases = Annotated[
+    Path | None,
+    typer.Option("--phrases", help="Text file of what is expected, a phrase a line."),
+]
 Inputs = Annotated[
     list[Path],
     typer.Argument(metavar="INPUT...", help="Sound files, .npy features, folders, globs."),
@@ -62,17 +67,24 @@ def evaluate(
     weights: Weights,
     settings: Settings = None,
     save: Annotated[Path | None, typer.Option("--save", help="Output folder.")] = None,
+    phrases: Phrases = None,
     device: Device = "auto",
 ) -> None:
     """Score a recogniser on recordings that it has not seen.
 
-    Example:
+    Examples:
 
       faultline speech evaluate --weights runs/paraformer/latest
+
+      faultline speech evaluate --weights runs/paraformer/latest --phrases prompts/phrases.txt
     """
     from faultline.speech.evaluate import evaluate_speech
+    from faultline.speech.phrases import read_phrases
 
-    outcome = evaluate_speech(weights, settings or (), save=save, device=device, say=_say)
+    expected = read_phrases(phrases) if phrases is not None else ()
+    outcome = evaluate_speech(
+        weights, settings or (), save=save, phrases=expected, device=device, say=_say
+    )
     for line in outcome.summary():
         _say(line)
 
@@ -88,6 +100,7 @@ def transcribe(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Folder for a picture of each short recording.")
     ] = None,
+    phrases: Phrases = None,
     device: Device = "auto",
 ) -> None:
     """Write down what recordings say. Exit code 1 if one of them cannot be read.
@@ -97,6 +110,8 @@ def transcribe(
       faultline speech transcribe a.wav b.flac notes/ --weights runs/paraformer/latest
 
       faultline speech transcribe notes/ --weights best.safetensors --format srt --save out/
+
+      faultline speech transcribe notes/ --weights best.safetensors --phrases commands.txt
     """
     from faultline.progress import progress_bar
     from faultline.speech.recogniser import Recogniser
@@ -111,6 +126,7 @@ def transcribe(
     check_format(output_format)
     jobs = find_recordings(inputs)
     recogniser = Recogniser.load(weights, device)
+    _expect(recogniser, phrases)
     with progress_bar("recordings") as progress:
         results = transcribe_paths(recogniser, [job.source for job in jobs], progress)
     if save is not None:
@@ -179,8 +195,8 @@ def synthesize(
       faultline speech synthesize voices/ --phrases words.txt --unseen 0 --trim
     """
     from faultline.progress import progress_bar
-    from faultline.speech.phrases import PHRASES
-    from faultline.speech.synthesis import Recipe, read_phrases, synthesize_speech
+    from faultline.speech.phrases import PHRASES, read_phrases
+    from faultline.speech.synthesis import Recipe, synthesize_speech
 
     spoken = PHRASES if phrases is None else read_phrases(phrases)
     recipe = Recipe(spoken, train_count, valid_count, test_count, unseen, noise_db, seed, trim)
@@ -196,6 +212,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port.")] = 8200,
     max_mb: Annotated[float, typer.Option(help="Largest request in MiB.")] = 20.0,
     max_seconds: Annotated[float, typer.Option(help="Longest recording in seconds.")] = 120.0,
+    phrases: Phrases = None,
     device: Device = "auto",
 ) -> None:
     """Answer HTTP requests: POST /features (JSON) and POST /transcribe (sound file).
@@ -212,7 +229,9 @@ def serve(
     from faultline.speech.recogniser import Recogniser
     from faultline.speech.service import Limits, create_app
 
-    app = create_app(Recogniser.load(weights, device), Limits(max_mb, max_seconds))
+    recogniser = Recogniser.load(weights, device)
+    _expect(recogniser, phrases)
+    app = create_app(recogniser, Limits(max_mb, max_seconds))
     uvicorn.run(app, host=host, port=port, log_level="info")
 
 
@@ -249,6 +268,14 @@ def export(
     if found.tokens == 0:
         _say("  none of these clips says anything: compare on recordings with --clips")
     _say(f"a batch takes {done.onnx_ms:.1f} ms, in torch {done.eager_ms:.1f} ms")
+
+
+def _expect(recogniser: Recogniser, file: Path | None) -> None:
+    """Tell the recogniser what is expected, and the user what it cannot write."""
+    from faultline.speech.phrases import left_out_line, read_phrases
+
+    if file is not None and (left := recogniser.expect(read_phrases(file))):
+        typer.echo(left_out_line(left), err=True)
 
 
 def _plot(recogniser: object, jobs: list[Job], folder: Path) -> None:

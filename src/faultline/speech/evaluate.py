@@ -27,8 +27,11 @@ from faultline.speech.data.spoken import WaveStore, WholeUtterances
 from faultline.speech.data.toy import ToySet, ToyTask
 from faultline.speech.metrics import error_rates
 from faultline.speech.paraformer import Paraformer
+from faultline.speech.paraformer.phrase_choice import MARGIN
+from faultline.speech.phrases import left_out_line
 from faultline.speech.recogniser import Recogniser
 from faultline.speech.settings import load_speech_config
+from faultline.speech.tokenizer import normalise_text
 from faultline.speech.transcript import Transcript
 
 SCHEMA = 1
@@ -57,6 +60,9 @@ class SpeechEvaluation:
                          f"{all_of_it['silent_clips']}")  # fmt: skip
         if "cer_true_length" in self.results:
             lines.append(f"told the number of tokens: CER {self.results['cer_true_length']:.4f}")
+        if told := self.results["phrases"]:
+            other = f"{told['taken_for_a_phrase']} of {told['clips_of_other_texts']} clips"
+            lines.append(f"told {told['expected']} phrases; {other} of other texts taken for one")
         speed = self.results["real_time_factor"]
         lines.append(f"real-time factor {speed:.4f}" if speed is not None else "")
         return [*filter(None, lines), f"results {self.folder / 'results.json'}"]
@@ -80,6 +86,7 @@ def evaluate_speech(
     words: Sequence[str] = (),
     *,
     save: str | Path | None = None,
+    phrases: Sequence[str] = (),
     device: str = "auto",
     say: Callable[[str], None] = print,
 ) -> SpeechEvaluation:
@@ -90,18 +97,23 @@ def evaluate_speech(
         words: Settings that differ from those of the run, such as `data=other/` or
             `data.test=speaker:theo`. Of another manifest, `data.test=column` takes the rows whose
             split is `test`, or all if it has no splits; that is the rule if none is given.
-        save: Output folder; `evaluation` beside the weights by default.
+        save: Output folder; `evaluation` beside the weights by default, `evaluation-phrases` with
+            phrases.
+        phrases: What is expected to be said; the results tell that the recogniser was told.
         device: `auto`, `cpu` or `cuda`.
         say: Takes lines of text.
 
     Raises:
         BundleError: The weights hold no recogniser.
-        ConfigError: No test recordings are named.
+        ConfigError: No test recordings are named, or the network takes no phrases.
         LeakageError: The recogniser was trained or chosen on one of them.
     """
     recogniser = Recogniser.load(weights, device)
     config = _config(weights, words)
-    folder = Path(save) if save is not None else home_of(weights) / "evaluation"
+    if phrases and (left := recogniser.expect(phrases)):
+        say(left_out_line(left))
+    name = "evaluation-phrases" if phrases else "evaluation"
+    folder = Path(save) if save is not None else home_of(weights) / name
     if config.data.manifest == TOY:
         scored = _score_toy(recogniser, config)
     else:
@@ -174,6 +186,7 @@ def _results(recogniser: Recogniser, config: SpeechConfig, scored: _Scored) -> d
         "schema": SCHEMA,
         "metrics": error_rates(scored.texts, texts).to_dict(),
         "by_speaker": _by_speaker(scored, texts),
+        "phrases": _phrases(recogniser, scored) if recogniser.phrases else None,
         "data": {"manifest": config.data.manifest, "test": config.data.test,
                  "fingerprint": scored.fingerprint},
         "bundle": {"file": str(bundle.source), "fingerprint": bundle.fingerprint,
@@ -187,6 +200,22 @@ def _results(recogniser: Recogniser, config: SpeechConfig, scored: _Scored) -> d
     if isinstance(recogniser.network, Paraformer) and scored.samples:
         results["cer_true_length"] = _with_true_length(recogniser, scored.samples)
     return results
+
+
+def _phrases(recogniser: Recogniser, scored: _Scored) -> dict[str, Any]:
+    """What was expected, and how the clips fared that said something else."""
+    expected = set(recogniser.phrases)
+    other = [
+        (text, answer.text)
+        for text, answer in zip(scored.texts, scored.transcripts, strict=True)
+        if normalise_text(text) not in expected
+    ]
+    return {
+        "expected": len(expected),
+        "margin": MARGIN,
+        "clips_of_other_texts": len(other),
+        "taken_for_a_phrase": sum(answer in expected for _, answer in other),
+    }
 
 
 def _by_speaker(scored: _Scored, texts: Sequence[str]) -> dict[str, Any]:

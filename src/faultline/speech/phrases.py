@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
+
+from faultline.errors import DataError
+from faultline.speech.tokenizer import normalise_text
+
+PHRASES_NAME = "phrases.txt"
 
 _VERBS = ("segment", "outline", "find", "mark", "show", "measure")
 _THINGS = (
@@ -38,3 +45,25 @@ PHRASES: tuple[str, ...] = (
     *_NOTES,
 )
 """140 prompts and notes."""
+
+
+def read_phrases(path: str | Path) -> tuple[str, ...]:
+    """Lines of a text file, empty ones left out.
+
+    Raises:
+        DataError: It cannot be read, or has none.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read as text: {error}", where=path) from error
+    phrases = tuple(dict.fromkeys(filter(None, map(normalise_text, text.splitlines()))))
+    if not phrases:
+        raise DataError("holds no phrase", where=path, remedy="write one phrase a line")
+    return phrases
+
+
+def left_out_line(phrases: Sequence[str]) -> str:
+    """What is said of phrases that a recogniser cannot write."""
+    some = ", ".join(map(repr, phrases[:3])) + (", ..." if len(phrases) > 3 else "")
+    return f"left out {len(phrases)} phrases with characters that this recogniser lacks: {some}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from faultline.errors import ConfigError, DataError
@@ -12,18 +12,24 @@ from faultline.speech.recogniser import Recogniser
 SURE_ENOUGH = 0.6
 
 
-def recognise_prompt(wav: str | Path, weights: str | Path) -> tuple[str, float]:
+def recognise_prompt(
+    wav: str | Path, weights: str | Path, phrases: Sequence[str] = ()
+) -> tuple[str, float]:
     """What is said in a recording, and how sure its least sure character is.
 
     Args:
         wav: A sound file.
         weights: Bundle or run folder of a recogniser.
+        phrases: What is expected, where the network can be told.
 
     Raises:
         DataError: The recording cannot be read.
         BundleError: The weights hold no recogniser.
     """
-    transcript = Recogniser.load(weights).transcribe_files([wav])[0]
+    recogniser = Recogniser.load(weights)
+    if recogniser.takes_phrases and any(not recogniser.tokenizer.unknown(p) for p in phrases):
+        recogniser.expect(phrases)
+    transcript = recogniser.transcribe_files([wav])[0]
     return transcript.text, transcript.lowest_confidence
 
 
@@ -31,6 +37,7 @@ def confirmed_prompt(
     wav: str | Path,
     weights: str | Path | None,
     *,
+    phrases: Sequence[str] = (),
     least: float = SURE_ENOUGH,
     say: Callable[[str], None] = print,
     ask: Callable[[str], str] | None = None,
@@ -40,6 +47,7 @@ def confirmed_prompt(
     Args:
         wav: A sound file.
         weights: Bundle or run folder of a recogniser.
+        phrases: What is expected; other texts are heard as well.
         least: Confidence from which nobody is asked.
         say: Shows what was heard.
         ask: Puts a question to a person; None asks on the terminal, where there is one.
@@ -52,7 +60,7 @@ def confirmed_prompt(
         raise ConfigError(
             "--speak needs a recogniser", remedy="give --speech-weights, a bundle or a run folder"
         )
-    text, confidence = recognise_prompt(wav, weights)
+    text, confidence = recognise_prompt(wav, weights, phrases)
     say(f"heard {text!r} (confidence {confidence:.2f})")
     if text and confidence >= least:
         return text

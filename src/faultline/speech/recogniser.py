@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from faultline.artifacts.bundle import Bundle
 from faultline.artifacts.device import resolve_device
 from faultline.artifacts.precision import resolve_precision
+from faultline.errors import ConfigError
 from faultline.speech.audio.reading import stream_audio
 from faultline.speech.audio.resampling import Wave
 from faultline.speech.audio.segments import Segment, cut_at_silence
 from faultline.speech.bundle import build_recogniser, load_speech_bundle, parts_of
 from faultline.speech.data.samples import pad_features
 from faultline.speech.frontend import Features, check_features
-from faultline.speech.paraformer import Recognised
+from faultline.speech.paraformer import Paraformer, Recognised
+from faultline.speech.tokenizer import SPECIAL, normalise_text
 from faultline.speech.transcript import TokenSpan, Transcript, joined, trimmed
 
 BATCH_SECONDS = 60.0
@@ -63,6 +66,8 @@ class Recogniser:
         self.batch_seconds = batch_seconds
         self.tokenizer, self.frontend, self.skip, self.longest = parts_of(bundle)
         self.network = build_recogniser(bundle).to(self.device)
+        self.phrases: tuple[str, ...] = ()
+        self._told: dict[str, Any] = {}
 
     @classmethod
     def load(cls, weights: str | Path, device: str = "auto") -> Recogniser:
@@ -72,6 +77,37 @@ class Recogniser:
             BundleError: It holds no recogniser.
         """
         return cls(load_speech_bundle(weights), device)
+
+    @property
+    def takes_phrases(self) -> bool:
+        """Whether the network can be told what is expected."""
+        return isinstance(self.network, Paraformer)
+
+    def expect(self, phrases: Iterable[str]) -> list[str]:
+        """Take these phrases from now on where a piece sounds like one; see `prefer_phrases`.
+
+        Returns:
+            Phrases left out, which hold characters that the recogniser cannot write.
+
+        Raises:
+            ConfigError: The network takes none, or all are left out.
+        """
+        if not isinstance(self.network, Paraformer):
+            raise ConfigError(
+                f"{self.bundle.model_name} cannot be told what is expected",
+                remedy="take a paraformer, or leave the phrases out",
+            )
+        given = list(dict.fromkeys(filter(None, map(normalise_text, phrases))))
+        self.phrases = tuple(text for text in given if not self.tokenizer.unknown(text))
+        left = [text for text in given if text not in set(self.phrases)]
+        if not self.phrases:
+            raise ConfigError(
+                "none of the phrases can be written by this recogniser",
+                where=", ".join(map(repr, left[:3])) or None,
+                remedy=f"its characters are {''.join(self.tokenizer.tokens[len(SPECIAL) :])!r}",
+            )
+        self._told = {"phrases": [self.tokenizer.encode(text) for text in self.phrases]}
+        return left
 
     @property
     def frame_seconds(self) -> float:
@@ -160,7 +196,8 @@ class Recogniser:
             return answers
         features, lengths = pad_features([f for p in batch if (f := p.features) is not None])
         with torch.inference_mode(), self.precision.autocast(self.device):
-            recognised = self.network.recognise(features.to(self.device), lengths.to(self.device))
+            given = features.to(self.device), lengths.to(self.device)
+            recognised = self.network.recognise(*given, **self._told)
         for place, index in enumerate(spoken):
             answers[index] = self._transcript(recognised, place, batch[index].seconds)
         return answers

@@ -89,6 +89,7 @@ class _Answering:
             "status": "ok",
             "model": self.recogniser.bundle.model_name,
             "fingerprint": self.recogniser.bundle.fingerprint,
+            "phrases": len(self.recogniser.phrases),
             "features": {"mels": frontend.mels, "hop_ms": frontend.hop_ms},
             "max_mebibytes": self.limits.mebibytes,
             "max_seconds": self.limits.seconds,

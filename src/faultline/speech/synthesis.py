@@ -14,14 +14,14 @@ import numpy as np
 
 from faultline.errors import ConfigError, DataError, MissingExtraError
 from faultline.extras import import_extra
-from faultline.files import atomic_path
+from faultline.files import atomic_path, write_text
 from faultline.progress import Progress
 from faultline.speech.audio.disturbing import add_noise, apply_gain, reverberate
 from faultline.speech.audio.reading import read_audio
 from faultline.speech.audio.resampling import Wave
 from faultline.speech.audio.segments import trim_silence
 from faultline.speech.data.manifest import NAME, Utterance, write_manifest
-from faultline.speech.phrases import PHRASES
+from faultline.speech.phrases import PHRASES, PHRASES_NAME
 from faultline.speech.tokenizer import normalise_text
 
 RATE = 16_000
@@ -87,7 +87,9 @@ class _Line:
 def synthesize_speech(
     folder: str | Path, recipe: Recipe | None = None, progress: Progress | None = None
 ) -> Path:
-    """Write recordings and `manifest.jsonl` to a new folder; return the manifest.
+    """Write recordings, `manifest.jsonl` and the known wordings to a new folder.
+
+    Returns the manifest.
 
     The parts are `train`, `valid`, `test` (known wording, unknown voices), `test_noisy` (the same
     in noise) and `unseen` (unknown wording and voices).
@@ -114,24 +116,10 @@ def synthesize_speech(
         made += _speak(folder, line, recipe, rng)
         if progress is not None:
             progress(number + 1, len(lines))
+    known = sorted({utterance.text for utterance in made if utterance.split == "train"})
+    write_text(folder / PHRASES_NAME, "".join(f"{phrase}\n" for phrase in known))
     write_manifest(folder / NAME, made)
     return folder / NAME
-
-
-def read_phrases(path: str | Path) -> tuple[str, ...]:
-    """Lines of a text file, empty ones left out.
-
-    Raises:
-        DataError: It cannot be read, or has none.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as text: {error}", where=path) from error
-    phrases = tuple(dict.fromkeys(filter(None, map(normalise_text, text.splitlines()))))
-    if not phrases:
-        raise DataError("holds no phrase", where=path, remedy="write one phrase a line")
-    return phrases
 
 
 def _lines(recipe: Recipe, rng: np.random.Generator) -> list[_Line]:

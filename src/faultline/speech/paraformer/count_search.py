@@ -24,7 +24,7 @@ SURE = 0.7
 Each, and not their mean: one letter too many hardly moves the mean of a sentence. With a label
 smoothing of 0.1 a sure token has about 0.9.
 """
-_FEWEST = 2  # a character and the end of the sentence: silence stays silence
+FEWEST = 2  # a character and the end of the sentence: silence stays silence
 
 
 def search_counts(
@@ -42,14 +42,14 @@ def search_counts(
     unsure = is_unsure(found)
     for step in _steps(reach):
         number = counted + step
-        rows = (unsure & (number >= _FEWEST) & (number <= frames)).nonzero()[:, 0]
+        rows = (unsure & (number >= FEWEST) & (number <= frames)).nonzero()[:, 0]
         if not len(rows):
             continue
         other = decode(rows, number[rows])
         surety = log_surety(other)
         better = surety > best[rows]
         best = best.index_copy(0, rows[better], surety[better])
-        found = _replaced(found, rows[better], Recognised(*(part[better] for part in other)))
+        found = replaced(found, rows[better], Recognised(*(part[better] for part in other)))
     return found
 
 
@@ -79,7 +79,7 @@ def search_counts_at_once(
     steps = torch.tensor(list(_steps(reach)), device=frames.device)
     number = found.lengths[rows] + steps[:, None]
     other = decode(rows, number)
-    tried = unsure[rows] & (number >= _FEWEST) & (number <= frames[rows])
+    tried = unsure[rows] & (number >= FEWEST) & (number <= frames[rows])
     surety = log_surety(other).view(number.shape).masked_fill(~tried, float("-inf"))
     value, best = surety.max(0)
     found = lengthened(found, reach)
@@ -98,7 +98,7 @@ def search_counts_at_once(
 
 def is_unsure(found: Recognised) -> Tensor:
     """Which answers are looked at again, (B,) bool."""
-    return (least_sure(found) < SURE) & (found.lengths >= _FEWEST)
+    return (least_sure(found) < SURE) & (found.lengths >= FEWEST)
 
 
 def _steps(reach: int) -> Iterator[int]:
@@ -123,8 +123,8 @@ def _real(found: Recognised) -> Tensor:
     return places < found.lengths[:, None]
 
 
-def _replaced(found: Recognised, rows: Tensor, other: Recognised) -> Recognised:
-    """`found` with `other` in `rows`; what was counted stays."""
+def replaced(found: Recognised, rows: Tensor, other: Recognised) -> Recognised:
+    """`found` (B, L) with `other` (R, L') in `rows` (R,); what was counted stays."""
     sizes = [answers.tokens.shape[1] for answers in (found, other)]
     found = lengthened(found, max(0, sizes[1] - sizes[0]))
     other = lengthened(other, max(0, sizes[0] - sizes[1]))

@@ -5,6 +5,7 @@ Shapes: B batch, T windows, M mel channels, T' frames, D width, L tokens, V voca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, final
 
 import torch
@@ -33,6 +34,7 @@ from faultline.speech.paraformer.network import (
     append_token,
     without_specials,
 )
+from faultline.speech.paraformer.phrase_choice import Spelling, prefer_phrases
 from faultline.speech.paraformer.sampler import glance
 from faultline.speech.tokenizer import END_ID
 
@@ -147,8 +149,16 @@ class Paraformer(RecogniserNetwork):
         alpha, number = self._counted(hidden, mask, frames)
         return self._decoded(alpha, number, hidden, mask, frames)
 
-    def recognise(self, features: Tensor, lengths: Tensor) -> Recognised:
-        """`forward`, and other numbers of tokens where the decoder is unsure; see `search`."""
+    def recognise(
+        self, features: Tensor, lengths: Tensor, phrases: Sequence[Sequence[int]] = ()
+    ) -> Recognised:
+        """`forward`, and other numbers of tokens where the decoder is unsure; see `search`.
+
+        Args:
+            features: (B, T, M).
+            lengths: (B,).
+            phrases: Tokens of texts that are expected; see `prefer_phrases`.
+        """
         hidden, mask, frames = self.encoder(features, lengths)
         alpha, number = self._counted(hidden, mask, frames)
         found = self._decoded(alpha, number, hidden, mask, frames)
@@ -157,7 +167,15 @@ class Paraformer(RecogniserNetwork):
             scaled = scale_to_count(alpha[rows], number)
             return self._decoded(scaled, number, hidden[rows], mask[rows], frames[rows])
 
-        return search_counts(found, frames, decode, self.search) if self.search else found
+        def spell(rows: Tensor, tokens: int) -> Spelling:
+            number = torch.full_like(rows, tokens)
+            scaled = scale_to_count(alpha[rows], number)
+            logits = self._logits(scaled, real_frames(number, tokens), hidden[rows], mask[rows])
+            return logits.log_softmax(-1), *token_spans(scaled, tokens, frames[rows])
+
+        if self.search:
+            found = search_counts(found, frames, decode, self.search)
+        return prefer_phrases(found, frames, phrases, spell) if phrases else found
 
     def recognise_at_once(self, features: Tensor, lengths: Tensor) -> Recognised:
         """`recognise` without a branch, for export; see `search_counts_at_once`."""
@@ -196,9 +214,8 @@ class Paraformer(RecogniserNetwork):
             size = number.max().clamp_min(1).item()
             torch._check(size >= 1)
         token_mask = real_frames(number, size)
-        vectors = integrate(alpha, hidden, size)
-        logits = self.decoder(vectors, token_mask, hidden, mask)
-        confidence, tokens = without_specials(logits).softmax(-1).max(-1)
+        logits = self._logits(alpha, token_mask, hidden, mask)
+        confidence, tokens = logits.softmax(-1).max(-1)
         starts, ends = token_spans(alpha, size, frames)
         return Recognised(
             tokens=tokens.masked_fill(~token_mask, 0),
@@ -208,3 +225,8 @@ class Paraformer(RecogniserNetwork):
             confidence=confidence * token_mask,
             counts=alpha.sum(1),
         )
+
+    def _logits(self, alpha: Tensor, token_mask: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Logits (B, L, V) of characters and ends, for a mask (B, L) and weights (B, T')."""
+        vectors = integrate(alpha, hidden, token_mask.shape[1])
+        return without_specials(self.decoder(vectors, token_mask, hidden, mask))
