@@ -47,7 +47,7 @@ def fill(root):
     for name in ("digits", "recordings"):
         _digits(root / name)
     _sounds(root)
-    for name in ("words.txt", "commands.txt", "prompts/phrases.txt"):
+    for name in ("words.txt", "commands.txt"):
         write_text(root / name, "zero\none\ntwo\n")
     write_text(root / "wanted.txt", "segment crack\nsegment taping area\n")
     write_text(root / "settings.yaml", "LOSS: bce_dice\nLR: 0.001\n")

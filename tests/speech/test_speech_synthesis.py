@@ -12,7 +12,7 @@ from faultline.speech import synthesis
 from faultline.speech.audio.reading import read_audio
 from faultline.speech.audio.segments import trim_silence
 from faultline.speech.data.manifest import read_manifest
-from faultline.speech.phrases import PHRASES, read_phrases
+from faultline.speech.phrases import PHRASES, PHRASES_NAME, read_phrases
 from faultline.speech.synthesis import VOICES, Recipe, synthesize_speech
 
 needs_espeak = pytest.mark.skipif(
@@ -120,3 +120,13 @@ def test_espeak_speaks_and_the_front_end_hears_it(tmp_path):
     for utterance in manifest.utterances:
         assert 0.4 < utterance.duration < 6
         assert np.abs(read_audio(utterance.path, 16_000)).max() > 0.01
+    said = {utterance.text for utterance in manifest.utterances if utterance.split == "train"}
+    assert read_phrases(tmp_path / "made" / PHRASES_NAME) == tuple(sorted(said))
+
+
+def test_a_list_of_the_user_is_not_overwritten(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthesis.shutil, "which", lambda name: name)
+    (tmp_path / PHRASES_NAME).write_text("mine\n")
+    with pytest.raises(DataError, match=r"holds a phrases.txt already"):
+        synthesize_speech(tmp_path)
+    assert (tmp_path / PHRASES_NAME).read_text() == "mine\n"

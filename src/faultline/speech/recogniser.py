@@ -99,7 +99,7 @@ class Recogniser:
             )
         given = list(dict.fromkeys(filter(None, map(normalise_text, phrases))))
         self.phrases = tuple(text for text in given if not self.tokenizer.unknown(text))
-        left = [text for text in given if text not in set(self.phrases)]
+        left = [text for text in given if self.tokenizer.unknown(text)]
         if not self.phrases:
             raise ConfigError(
                 "none of the phrases can be written by this recogniser",

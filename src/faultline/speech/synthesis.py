@@ -97,7 +97,7 @@ def synthesize_speech(
     Raises:
         MissingExtraError: espeak-ng is not installed, or the extra `speech` is not.
         ConfigError: Too few phrases, or a share that cannot be.
-        DataError: The folder holds a manifest already, or espeak-ng fails.
+        DataError: The folder holds a manifest or phrases already, or espeak-ng fails.
         OutputError: It cannot be written.
     """
     recipe = recipe or Recipe()
@@ -107,8 +107,9 @@ def synthesize_speech(
             "the program espeak-ng is not installed", remedy="apt-get install espeak-ng"
         )
     import_extra("soundfile", "speech")
-    if (folder / NAME).exists():
-        raise DataError(f"holds a {NAME} already", where=folder, remedy="give a new folder")
+    for name in (NAME, PHRASES_NAME):
+        if (folder / name).exists():
+            raise DataError(f"holds a {name} already", where=folder, remedy="give a new folder")
     rng = np.random.default_rng(recipe.seed)
     lines = _lines(recipe, rng)
     made: list[Utterance] = []
