@@ -1,5 +1,6 @@
 """The HTTP service: a real server on this machine, asked over a socket."""
 
+import contextlib
 import http.client
 import io
 import json
@@ -47,11 +48,10 @@ def port(recogniser):
 
 def ask(port, method, path, body=None, headers=None):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request(method, path, body, headers or {})
-    answer = connection.getresponse()
-    content = json.loads(answer.read())
-    connection.close()
-    return answer.status, content
+    with contextlib.closing(connection):
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
 
 
 def ask_features(port, values):
@@ -148,6 +148,19 @@ def test_a_body_without_a_length_is_counted(port):
     status, answer = ask(port, "POST", "/features", blocks())
     assert status == 413
     assert "larger than 1 MiB" in answer["error"]
+
+
+def test_an_endless_body_is_cut_off(port):
+    def send(sender, seconds):
+        sender.sendall(b"POST /features HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            sender.sendall(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as sender:
+        with pytest.raises(OSError, match=r"Broken pipe|reset"):
+            send(sender, 15)
+        assert sender.recv(12) == b"HTTP/1.1 413"
 
 
 def test_long_sound_and_long_features_are_refused(port):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import anyio
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LINGER: Final = 2.0
+"""Seconds for which the rest of a refused body is taken in and dropped."""
 
 
 class BodyLimit:
@@ -52,7 +56,20 @@ class BodyLimit:
             message: dict[str, Any] = dict(await receive())
             total += len(message.get("body", b""))
             if total > self.limit:
+                if message.get("more_body"):
+                    await _linger(receive)
                 raise HTTPException(413, self.reason, {"connection": "close"})
             return message
 
         return counted
+
+
+async def _linger(receive: Receive) -> None:
+    """Drop what is still under way, for a while.
+
+    A connection that is closed with bytes unread is reset, and the sender may lose the answer
+    (RFC 9112, section 9.6).
+    """
+    with anyio.move_on_after(LINGER):
+        while (await receive()).get("more_body"):
+            pass
