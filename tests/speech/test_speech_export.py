@@ -14,7 +14,7 @@ from faultline.errors import BundleError, ConfigError, OutputError
 from faultline.speech import export as exporting
 from faultline.speech import export_check
 from faultline.speech.data.samples import pad_features
-from faultline.speech.export_check import check_alike, run_session
+from faultline.speech.export_check import check_alike, compare, run_session
 from faultline.speech.recogniser import Recogniser
 from faultline.speech.transcribe import spoken_clips
 
@@ -142,4 +142,4 @@ def test_too_many_other_texts_are_refused(exported, recogniser, recordings):
     session = exporting.open_session(exported[0])
     clips = spoken_clips(recogniser, [recordings])
     with pytest.raises(OutputError, match=r"only 0 of 9 clips get the same text .*at least 95%"):
-        check_alike(Silent(), session, [clips])
+        check_alike(compare(Silent(), session, [clips]))

@@ -278,12 +278,10 @@ def _expect(recogniser: Recogniser, file: Path | None) -> None:
         typer.echo(left_out_line(left), err=True)
 
 
-def _plot(recogniser: object, jobs: list[Job], folder: Path) -> None:
+def _plot(recogniser: Recogniser, jobs: list[Job], folder: Path) -> None:
     from faultline.errors import DataError
     from faultline.speech.plots import plot_firing
-    from faultline.speech.recogniser import Recogniser
 
-    assert isinstance(recogniser, Recogniser)
     for job in jobs:
         if job.source.suffix.lower() == ".npy":
             continue

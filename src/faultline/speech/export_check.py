@@ -33,12 +33,14 @@ class Agreement:
         same: Those with the same tokens.
         tokens: Tokens that the network wrote in all, ends of sentences included.
         difference: Largest difference of a confidence among clips with the same tokens.
+        furthest: Largest difference of each output among all clips.
     """
 
     clips: int
     same: int
     tokens: int
     difference: float
+    furthest: Mapping[str, float]
 
 
 def drawn_batches(mels: int) -> list[list[Features]]:
@@ -65,59 +67,51 @@ def run_session(session: Any, features: Sequence[Features]) -> dict[str, np.ndar
     return dict(zip(OUTPUTS, values, strict=True))
 
 
-def check_same(module: nn.Module, session: Any, batches: Sequence[Sequence[Features]]) -> Agreement:
-    """Compare all outputs, which have to be equal but for rounding.
+def compare(module: nn.Module, session: Any, batches: Sequence[Sequence[Features]]) -> Agreement:
+    """Answers of both to all batches.
 
     Args:
         module: From padded features (B, T, M) and lengths (B,) to what `OUTPUTS` names.
         session: The export.
         batches: Clips (T, M).
+    """
+    clips, same, tokens, difference = 0, 0, 0, 0.0
+    furthest = dict.fromkeys(OUTPUTS, 0.0)
+    for batch in batches:
+        right, found = _both(module, session, batch)
+        off = {name: np.abs(right[name] - found[name]) for name in OUTPUTS}
+        for name, values in off.items():
+            furthest[name] = float(np.maximum(furthest[name], values.max(initial=0.0)))  # keeps NaN
+        equal = (off["tokens"] == 0).all(1)
+        difference = max(difference, float(off["confidence"][equal].max(initial=0.0)))
+        clips, same = clips + len(batch), same + int(equal.sum())
+        tokens += int(right["token_lengths"].sum())
+    return Agreement(clips, same, tokens, difference, furthest)
+
+
+def check_same(found: Agreement) -> None:
+    """All outputs have to be equal but for rounding.
 
     Raises:
         OutputError: A token, a number of tokens or a time differs, or the confidence by too much.
     """
-    count, tokens, largest = 0, 0, 0.0
-    for batch in batches:
-        right, found = _both(module, session, batch)
-        for name in OUTPUTS:
-            off = float(np.abs(right[name] - found[name]).max(initial=0.0))
-            if not off <= TOLERANCE:
-                raise OutputError(
-                    f"the exported {name} differ by {off:.2g} from those of the network"
-                )
-            largest = max(largest, off if name == "confidence" else 0.0)
-        count, tokens = count + len(batch), tokens + int(right["token_lengths"].sum())
-    return Agreement(count, count, tokens, largest)
+    for name, off in found.furthest.items():
+        if not off <= TOLERANCE:
+            raise OutputError(f"the exported {name} differ by {off:.2g} from those of the network")
 
 
-def check_alike(
-    module: nn.Module, session: Any, batches: Sequence[Sequence[Features]]
-) -> Agreement:
-    """Compare tokens, of which few clips may have others.
-
-    Args:
-        module: See `check_same`.
-        session: The export.
-        batches: Clips (T, M).
+def check_alike(found: Agreement) -> None:
+    """Few clips may have other tokens.
 
     Raises:
         OutputError: Fewer than `LEAST_SAME` of the clips get the same tokens.
     """
-    count, same, tokens, largest = 0, 0, 0, 0.0
-    for batch in batches:
-        right, found = _both(module, session, batch)
-        equal = (right["tokens"] == found["tokens"]).all(1)
-        off = np.abs(right["confidence"] - found["confidence"])[equal]
-        largest = max(largest, float(off.max(initial=0.0)))
-        count, same = count + len(batch), same + int(equal.sum())
-        tokens += int(right["token_lengths"].sum())
-    if same < LEAST_SAME * count:
+    if found.same < LEAST_SAME * found.clips:
         raise OutputError(
-            f"with weights of eight bits only {same} of {count} clips get the same text "
-            f"(at least {LEAST_SAME:.0%} have to)",
+            f"with weights of eight bits only {found.same} of {found.clips} clips get the same "
+            f"text (at least {LEAST_SAME:.0%} have to)",
             remedy="export without --int8",
         )
-    return Agreement(count, same, tokens, largest)
 
 
 def speeds(module: nn.Module, session: Any, clips: Sequence[Features]) -> tuple[float, float]:

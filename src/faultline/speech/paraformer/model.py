@@ -20,10 +20,7 @@ from faultline.speech.paraformer.cif import (
     scale_to_count,
     token_spans,
 )
-from faultline.speech.paraformer.count_search import (
-    search_counts,
-    search_counts_at_once,
-)
+from faultline.speech.paraformer.count_search import search_counts, search_counts_at_once
 from faultline.speech.paraformer.decoder import ParallelDecoder
 from faultline.speech.paraformer.encoder import Encoder, real_frames
 from faultline.speech.paraformer.network import (
