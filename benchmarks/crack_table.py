@@ -4,8 +4,8 @@ Trains each model with each seed through the command's own functions, evaluates 
 pictures with the threshold from validation, and prints a Markdown table. Finished runs are
 not repeated: the table can be stopped and started again.
 
-    python benchmarks/crack_table.py data=FOLDER --out DIR [--minutes 15] [--seeds 0,1] \
-        [--models unet_mini,scratch_ed,scratch_ed_plus] [key=value ...]
+    python benchmarks/crack_table.py data=FOLDER [key=value ...] --out DIR [--minutes 15] \
+        [--seeds 0,1] [--models unet_mini,scratch_ed,scratch_ed_plus]
 """
 
 from __future__ import annotations

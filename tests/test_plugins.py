@@ -156,7 +156,7 @@ def test_it_trains_and_its_bundle_needs_it(site, tmp_path):
     without = faultline(tmp_path / "empty", *infer, check=False)
     assert without.returncode == 1
     assert "plug_net" in without.stderr
-    assert "plug-ins" in without.stderr
+    assert "plugins" in without.stderr
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ def import_extra(module: str, extra: str) -> ModuleType:
 
     Args:
         module: Dotted name, as in an import statement.
-        extra: Name of the group in `pip install "faultline[extra]"`.
+        extra: Name of the group, as in `pip install '.[extra]'` in Faultline's folder.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -23,5 +23,5 @@ def import_extra(module: str, extra: str) -> ModuleType:
     except ImportError as error:
         raise MissingExtraError(
             f"needs the package {error.name or module!r}, which is not installed",
-            remedy=f'pip install "faultline[{extra}]"',
+            remedy=f"run pip install '.[{extra}]' in Faultline's folder",
         ) from error

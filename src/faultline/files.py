@@ -18,9 +18,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it replaces `path` in one step.
 
     Raises:
-        OutputError: The folder cannot be written or the disk is full; `path` is left as it was.
+        OutputError: The folder is a file or cannot be written, or the disk is full; `path` is left
+            as it was.
     """
     path = Path(path)
+    check_folder(path.parent)
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +48,42 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def check_folder(folder: str | Path) -> None:
+    """Make sure that `folder` is one, or can become one.
+
+    Raises:
+        OutputError: It is a file, or lies below one.
+    """
+    folder = Path(folder)
+    there = next((one for one in (folder, *folder.parents) if os.path.lexists(one)), folder)
+    if os.path.lexists(there) and not there.is_dir():
+        raise OutputError(
+            "is a file, not a folder",
+            where=there,
+            remedy="choose another output folder, or move the file away",
+        )
+
+
+def check_writable(folder: str | Path) -> None:
+    """Find out before the work, not after it, that there is nowhere to put the result.
+
+    Raises:
+        OutputError: There is not.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written: {error.strerror or error}",
+            where=folder,
+            remedy="check free space and permissions, or choose another output folder",
+        ) from error
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -171,6 +171,9 @@ def _plain(value: Any) -> Any:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`", did you mean 'x'?"` for the nearest known name, or an empty string."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f", did you mean {near[0]!r}?" if near else ""
+    """`", did you mean 'x'?"` for the nearest known name in any case, or an empty string."""
+    by_folded: dict[str, str] = {}
+    for one in known:
+        by_folded.setdefault(one.casefold(), one)
+    near = difflib.get_close_matches(name.casefold(), list(by_folded), n=1, cutoff=0.5)
+    return f", did you mean {by_folded[near[0]]!r}?" if near else ""

@@ -8,7 +8,13 @@ from typing import Any
 
 
 def seed_everything(seed: int, *, deterministic: bool = False) -> None:
-    """Seed every random source used here; `deterministic` also forbids non-repeatable kernels."""
+    """Seed every random source used here.
+
+    Args:
+        seed: The seed.
+        deterministic: Also take kernels that repeat, wherever there is one. Some operations on a
+            GPU have none: they run as they are, and torch warns of each.
+    """
     import numpy as np
     import torch
 
@@ -18,6 +24,7 @@ def seed_everything(seed: int, *, deterministic: bool = False) -> None:
     os.environ["PL_GLOBAL_SEED"] = str(seed)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # An error instead would end trainings on a GPU: CTC, for one, has no kernel that repeats.
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
 

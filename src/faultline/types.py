@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from faultline.errors import ConfigError
+
 IGNORE_INDEX = 255
 """Mask value of a pixel that no loss and no metric counts."""
 
@@ -29,10 +31,10 @@ class LabelSpace:
 
     Attributes:
         kind: Relation between classes.
-        names: One name a class. `binary` has exactly one (the foreground); in masks,
+        names: One name per class. `binary` has exactly one (the foreground); in masks,
             `multiclass` counts the background as class 0. Labels of whole pictures have no
             background: `multilabel` may have none of the classes, `multiclass` has one of them.
-        colours: One (red, green, blue) triple a class, 0-255, used for drawing.
+        colours: One (red, green, blue) triple per class, 0-255, used for drawing.
     """
 
     kind: LabelKind
@@ -73,3 +75,14 @@ _PALETTE = (
 def default_colours(count: int) -> tuple[tuple[int, int, int], ...]:
     """`count` drawing colours, repeating a palette that stays apart for colour-blind readers."""
     return tuple(_PALETTE[index % len(_PALETTE)] for index in range(count))
+
+
+def check_threshold(value: float) -> float:
+    """`value`, if it can be a threshold: 0 would paint everything, and 1 nothing.
+
+    Raises:
+        ConfigError: It does not lie between 0 and 1, both excluded, or is NaN.
+    """
+    if not 0.0 < value < 1.0:
+        raise ConfigError(f"threshold={value!r} does not lie between 0 and 1, both excluded")
+    return value

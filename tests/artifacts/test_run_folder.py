@@ -82,6 +82,38 @@ def test_home_of_loose_weights_is_their_folder(tmp_path: Path) -> None:
         home_of(folder / "n.safetensors")
 
 
+def without_weights(path: Path) -> str:
+    with pytest.raises(BundleError) as caught:
+        resolve_weights(path)
+    return str(caught.value)
+
+
+def test_weights_of_a_run_that_has_not_validated(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path, "e", "")
+    assert "has no weights yet: its training has not validated -> wait" in without_weights(run.path)
+    told = without_weights(tmp_path / "e")
+    assert f"the newest run there, {run.path.name}, has no weights yet" in told
+    assert "no training in this folder has validated yet" in without_weights(tmp_path)
+
+
+def test_weights_of_a_folder_of_experiments(tmp_path: Path) -> None:
+    runs = []
+    for number, name in enumerate("aabbc"):
+        runs.append(RunFolder.create(tmp_path, name, ""))
+        moved = runs[-1].path.with_name(f"2026010{number}T000000Z-abcdef")
+        runs[-1].path.rename(moved)
+        point_latest(moved.parent, moved.name)
+        runs[-1] = RunFolder(moved)
+    for run in runs[:4]:
+        run.best.write_bytes(b"x")
+    told = without_weights(tmp_path)
+    newest = [tmp_path / "b" / "latest", runs[2].path, tmp_path / "a" / "latest"]
+    assert f"newest first: {', '.join(map(str, newest))} and 1 more" in told
+    runs.append(RunFolder.create(tmp_path, "a", ""))
+    told = without_weights(tmp_path / "a")
+    assert f"earlier runs have weights: {runs[1].path}, {runs[0].path}" in told
+
+
 def test_no_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a run"):
         RunFolder.open(tmp_path)
@@ -98,9 +130,9 @@ def test_experiment_must_be_a_folder_name(name: str, tmp_path: Path) -> None:
 
 def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(OutputError, match="cannot be made") as caught:
+    message = f"{tmp_path / 'runs'}: is a file, not a folder -> choose another output folder"
+    with pytest.raises(OutputError, match=message):
         RunFolder.create(tmp_path / "runs", "e", "")
-    assert str(tmp_path / "runs") in str(caught.value)
 
 
 def test_a_real_folder_called_latest_is_left_alone(tmp_path: Path) -> None:

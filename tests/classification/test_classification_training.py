@@ -185,7 +185,7 @@ class TestWhatTheDocumentTypes:
             ["'dual_head' answers two", "model.name=conv_next", "model.name=unet"],
         ),
         (["task=classification", "model=dual_head"], ["no training fits both of its heads"]),
-        (["task=classification", "loss=bce_dice"], ["compares areas", "focal"]),
+        (["task=classification", "loss=bce_dice"], ["segmentation loss", "focal"]),
         (["task=classification", "loss=focal", "loss.gama=1"], ["'gama'", "did you mean 'gamma'"]),
         (["task=classification", "data.sampler=rare"], ["data.sampler='rare'"]),
         (["task=classification", "evaluation.min_positives=0"], ["evaluation.min_positives=0"]),
@@ -211,7 +211,7 @@ def test_a_softmax_data_set_refuses_a_sigmoid_loss(folders, tmp_path, capsys):
     for word in ("loss=bce", "loss.type=bce_with_logits", "loss=asymmetric"):
         assert run("train", f"data={folders}", f"output_dir={tmp_path}", *TINY, word) == 2
         said = capsys.readouterr().err
-        assert "a picture shows exactly one" in said
+        assert "each picture shows exactly one" in said
         assert "use loss=cross_entropy or loss=focal" in said
     assert not list(tmp_path.iterdir())
 

@@ -95,6 +95,7 @@ class TestEvaluate:
         )
         spot = next(row for row in outcome.metrics["classes"] if row["name"] == "spot")
         assert spot["support"] == 0
+        assert outcome.lines[0].startswith("WARNING: no picture shows spot: this says nothing")
         assert np.isnan(spot["f1"])
         stored = json.loads((tmp_path / "out" / "metrics_test.json").read_text())
         assert next(r for r in stored["classes"] if r["name"] == "spot")["f1"] is None

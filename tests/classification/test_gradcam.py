@@ -140,8 +140,8 @@ def test_without_captum_the_report_says_so_in_one_line(steel_run, tmp_path, monk
 
     monkeypatch.setattr(builtins, "__import__", missing)
     monkeypatch.setitem(sys.modules, "captum", None)
-    with pytest.raises(MissingExtraError, match=r"faultline\[explain\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .\.\[explain\]"):
         gradcam.GradCam(None)
     assert run("evaluate", "--weights", steel_run, "--save", tmp_path) == 0
-    assert 'pip install "faultline[explain]"' in capsys.readouterr().out
+    assert "pip install '.[explain]'" in capsys.readouterr().out
     assert "no Grad-CAM" in (tmp_path / "report.html").read_text()

@@ -85,6 +85,24 @@ class TestTheWholeWay:
         written = run_folder / "evaluation-other" / "metrics_test.json"
         assert json.loads(written.read_text())["images"] == 3
 
+    def test_the_test_set_that_a_run_names_is_its_own(self, line_data, tmp_path, coco_writer):
+        words = [f"data={line_data / 'train'}", f"data.test={line_data / 'test'}"]
+        settings = [*TRAIN[:-2], "trainer.max_epochs=1"]
+        assert run("train", *words, f"output_dir={tmp_path}", *settings) == 0
+        run_folder = tmp_path / "scratch_ed_plus" / "latest"
+        assert run("evaluate", "--weights", run_folder) == 0
+        assert run("evaluate", "--weights", run_folder, f"data.test={line_data}/test/") == 0
+        assert not list(run_folder.glob("evaluation-*"))
+        own = json.loads((run_folder / "metrics_test.json").read_text())
+        assert own["images"] == 4
+        coco_writer(tmp_path / "more" / "test", 3, seed=79)
+        assert run("evaluate", "--weights", run_folder, f"data.test={tmp_path / 'more'}") == 0
+        written = run_folder / "evaluation-more" / "metrics_test.json"
+        assert json.loads(written.read_text())["images"] == 3
+        from faultline.experiments.runs import read_run
+
+        assert read_run(run_folder).test.values["iou"] == own["pooled"]["iou"]["value"]
+
     def test_another_data_set_is_written_to_a_folder_of_its_own(
         self, trained, tmp_path, coco_writer
     ):
@@ -165,6 +183,18 @@ class TestListing:
         assert all(row["summary"] for row in rows)
         assert name in {row["name"] for row in rows}
 
+    def test_models_are_listed_with_their_task_and_importers_without_what_is_given_to_them(
+        self, capsys
+    ):
+        assert run("list", "models") == 0
+        tasks = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines()[::2])
+        assert tasks["scratch_ed_plus"] == tasks["unet"] == "segmentation"
+        assert tasks["conv_next"] == "classification"
+        assert tasks["prompt_ed"] == "prompted"
+        assert tasks["dual_head"] == "no"
+        assert run("list", "importers") == 0
+        assert "required" not in capsys.readouterr().out
+
     def test_config_prints_what_would_be_used(self, capsys):
         assert run("config", "model=unet_mini") == 0
         assert "name: unet_mini" in capsys.readouterr().out
@@ -182,6 +212,17 @@ class TestErrors:
             (["train", "--resume", "/nowhere"], "/nowhere"),
             (["train", "--resume", ".", "seed=1"], "--resume takes the settings of the run"),
             (["train", "--config", "/no.yaml"], "no such configuration file"),
+            (["train", "data="], "data is empty: give a folder, as in data=photos/"),
+            (["infer", "--weights", "w", "--input", ""], "--input is empty -> give it a value"),
+            (["infer", "--weights=", "--input", "x"], "--weights is empty"),
+            (["evaluate", "--weights", "w", "--save", " "], "--save is empty"),
+            (["doctor", "src/"], "'src/' is a folder: write data=src/ to use the pictures in it"),
+            (["config", "src"], "'src' is a folder: write data=src"),
+            (["train", "unet_mini"], "'unet_mini' is not of the form key=value, such as"),
+            (
+                ["train", "model=unet_min", "sed=1"],
+                "unknown setting 'sed', did you mean 'seed'?; m",
+            ),
         ],
     )
     def test_one_line_and_a_code(self, words, message, capsys):
@@ -193,7 +234,41 @@ class TestErrors:
 
     def test_empty_folder(self, tmp_path, capsys):
         assert run("train", f"data={tmp_path}") == 1
-        assert str(tmp_path) in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert error == (
+            f"error: {tmp_path}: the folder holds no pictures -> give a folder of pictures with "
+            "labels\n"
+        )
+
+    @pytest.mark.parametrize("value", ["0", "1", "1.5", "-0.1", "nan"])
+    @pytest.mark.parametrize("command", ["infer", "evaluate", "diagnose"])
+    def test_a_threshold_that_is_none_is_refused_everywhere(
+        self, command, value, trained, line_data, tmp_path, capsys
+    ):
+        words = ["--input", line_data / "test"] if command == "infer" else []
+        words += ["--save", tmp_path / "out", "--threshold", value]
+        assert run(command, "--weights", trained, *words) == 2
+        message = f"threshold={float(value)!r} does not lie between 0 and 1, both excluded"
+        assert message in capsys.readouterr().err
+        assert not list(tmp_path.rglob("*.png"))
+
+    @pytest.mark.parametrize("command", ["infer", "evaluate", "diagnose"])
+    def test_an_output_folder_that_is_a_file(self, command, trained, line_data, tmp_path, capsys):
+        file = tmp_path / "out.csv"
+        file.write_text("mine")
+        words = ["--input", line_data / "test"] if command == "infer" else []
+        for place in (file, file / "below"):
+            assert run(command, "--weights", trained, *words, "--save", place) == 1
+            error = capsys.readouterr().err
+            assert f"{file}: is a file, not a folder -> choose another output folder" in error
+        assert file.read_text() == "mine"
+
+    def test_a_folder_of_experiments_is_no_weights(self, trained, capsys):
+        words = ("--input", ".")
+        assert run("infer", "--weights", trained.parent.parent, *words) == 1
+        error = capsys.readouterr().err
+        assert "holds no best.safetensors, but runs below it do -> give one, newest fir" in error
+        assert str(trained) in error
 
     def test_a_pickle_is_refused(self, tmp_path, capsys):
         import torch
@@ -206,7 +281,9 @@ class TestErrors:
     def test_no_pictures_to_infer(self, trained, tmp_path, capsys):
         words = ("--input", tmp_path, "--save", tmp_path / "out")
         assert run("infer", "--weights", trained, *words) == 1
-        assert str(tmp_path) in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {tmp_path}: no pictures found -> give files, folders or g")
+        assert ".jpg" in error
 
 
 class TestStartUp:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from faultline.config import Config, document_config, from_yaml, load_config, to_yaml
 from faultline.config.flat import FLAT_KEYS
-from faultline.config.validate import duration
+from faultline.config.validate import _USUAL_FORMATS, duration
 from faultline.errors import ConfigError, FaultlineError
 
 CONF = Path(str(resources.files("faultline.config")))
@@ -91,6 +91,92 @@ def test_unknown_flat_keys_are_all_named(tmp_path):
         load_config(file=path)
 
 
+def test_flat_values_are_never_changed_in_silence(tmp_path):
+    path = tmp_path / "flat.yaml"
+    path.write_text(
+        "EPOCHS: 1.9\nSEED: 2.5\nEARLY_STOPPING_PATIENCE: true\nAMP: nope\nASPP_RATES: '1,6'\n"
+        "BATCH_SIZE: 8.7\nMODEL_NAME:\nLR: fast\nLOSS: 5\nIMG_SIZE: 64.0\nACCUM_STEPS: '2'\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_config(file=path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    for part in (
+        "EPOCHS=1.9 must be a whole number", "SEED=2.5 must be a whole number",
+        "EARLY_STOPPING_PATIENCE=True must be a whole number", "AMP='nope' must be true or false",
+        "ASPP_RATES='1,6' must be a list of whole numbers", "BATCH_SIZE=8.7 must be",
+        "MODEL_NAME is empty", "LR='fast' must be a number", "LOSS=5 must be text",
+    ):  # fmt: skip
+        assert part in text
+    assert "IMG_SIZE" not in text
+    assert "ACCUM_STEPS" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("EPOCHS: 2\nThreshold: 0.3\n", ["unknown key 'Threshold', did you mean 'THRESHOLD'"]),
+        (
+            "MODEL_NAME: unet\ndata: {crop: 128}\n",
+            [
+                "'data' is a nested key beside flat ones",
+                "one kind only, flat (EPOCHS: 80) or nested",
+            ],
+        ),
+        ("Threshold: 0.3\n", ["unknown setting 'Threshold', did you mean 'threshold'"]),
+        ("data: /nowhere/at/all\n", ["data=/nowhere/at/all: neither a folder nor a data config"]),
+        (
+            "data: {positive: }\nseed: 1.5\n",
+            ["data.positive=null must be text", "seed=1.5 must be"],
+        ),
+        ("data: {root: ''}\n", ["data.root is empty"]),
+        ("trainer: 5\n", ["'trainer' is a section"]),
+        ("augment: stron\n", ["augment=stron is not one of", "did you mean 'strong'"]),
+        ("trainer: {precision: fp8}\n", ["trainer.precision='fp8' is not one of"]),
+        ("THRESHOLD: 2\n", ["threshold=2 must be"]),
+    ],
+)
+def test_mistakes_in_a_file_name_the_file(tmp_path, text, messages):
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file=path)
+    assert str(caught.value).startswith(f"{path}: ")
+    for message in messages:
+        assert message in str(caught.value)
+
+
+def test_mistakes_in_file_and_words_are_told_together(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("trainer: {max_epochs: y, precision: fp8}\noptimizer: {lr: -1}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(["seed=x", "trainer.precision=fp9"], file=path)
+    text = str(caught.value)
+    assert f"{path}: trainer.max_epochs='y' must be" in text
+    assert f"{path}: optimizer.lr=-1.0 is outside" in text
+    assert "; trainer.precision='fp9' is not one of" in text  # the word wins, so it is to blame
+    assert text.startswith("seed='x'") or "; seed='x'" in text
+
+
+def test_a_run_whose_settings_do_not_fit_is_named(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("seed: x\n")
+    with pytest.raises(ConfigError, match=r"config\.yaml: seed='x' must be a whole number"):
+        from_yaml(path)
+
+
+def test_a_file_takes_the_short_forms_of_the_command_line(tmp_path):
+    folder, path = tmp_path / "photos", tmp_path / "settings.yaml"
+    folder.mkdir()
+    path.write_text(
+        f"model: unet_mini\ndata: {folder}\noptimizer: sgd\nloss: tversky\naugment: flips\n"
+        "epochs: 3\ntraining: {lr: 0.5}\nscheduler:\nseed: 0\n"
+    )
+    config = load_config(file=path)
+    words = ["model=unet_mini", f"data={folder}", "optimizer=sgd", "loss=tversky", "augment=flips"]
+    assert config == load_config([*words, "epochs=3", "lr=0.5"])
+
+
 def test_a_folder_stands_for_a_data_set(tmp_path):
     folder = tmp_path / "my photos (1), new"
     folder.mkdir()
@@ -118,8 +204,49 @@ def test_a_config_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
         (["threshold=1.5"], ["threshold=1.5", "between 0 and 1"]),
         (["trainer.max_time=soon"], ["trainer.max_time='soon'", "15m"]),
         (["data=nowhere"], ["data=nowhere", "neither a folder nor a data config"]),
-        (["augment=strongg"], ["strongg"]),
-        (["seed"], ["key=value"]),
+        (["augment=stron"], ["did you mean 'strong'", "default, flips, medium, none, strong"]),
+        (["augment=null"], ["did you mean 'none'"]),
+        (["augment={flip: {p: 0.3}}"], ["augment.flip.p=0.3"]),
+        (
+            ["sed=1", "seed=x", "optimizer.lr=-1", "augment=stron"],
+            ["unknown setting 'sed'", "seed='x'", "optimizer.lr=-1", "augment=stron"],
+        ),
+        (["sed=1", "+augment=strong"], ["unknown setting 'sed'", "Multiple values"]),
+        (["seed"], ["'seed' is not of the form key=value, such as data=photos/"]),
+        (["=3"], ["'=3' is not of the form key=value"]),
+        (["my key=3"], ["unknown setting 'my key'"]),
+        (["trainer=5"], ["'trainer' is a section, not a setting", "such as trainer.max_epochs"]),
+        (["THRESHOLD=0.4"], ["unknown setting 'THRESHOLD', did you mean 'threshold'?"]),
+        (["EPOCHS=4", "Seed=1"], ["did you mean 'trainer.max_epochs'", "did you mean 'seed'"]),
+        (
+            ["data=", "data.root=", "data.positive=''", "experiment="],
+            [
+                "data is empty: give a folder, as in data=photos/",
+                "data.root is empty: give it",
+                "data.positive is empty: give it a value;",
+                "experiment is empty: give it a value, or experiment=null for none",
+            ],
+        ),
+        (
+            ["seed=null", "data.classes=crack", "trainer.tensorboard=maybe", "data.thin=3"],
+            [
+                "seed=null must be a whole number",
+                "data.classes='crack' must be a list",
+                "trainer.tensorboard='maybe' must be true or false",
+                "data.thin=3 must be a table",
+            ],
+        ),
+        (["model={name: unet}"], ["model.name={'name': 'unet'} must be one name"]),
+        (["data.folds=[1"], ["data.folds=[1 cannot be read: close every bracket"]),
+        (
+            ["evaluation.plot_format=pgn", "threshold=nan"],
+            [
+                "evaluation.plot_format='pgn' is not one of",
+                "svg",
+                "did you mean 'png'",
+                "threshold=nan must be `auto` or a number between 0 and 1, both excluded",
+            ],
+        ),
         (["model.name=null"], ["model.name is missing"]),
     ],
 )
@@ -128,6 +255,30 @@ def test_mistakes_are_explained_together(words, messages):
         load_config(words)
     for message in messages:
         assert message in str(caught.value)
+
+
+def test_a_folder_without_its_key_is_told_how_to_be_given(tmp_path):
+    with pytest.raises(ConfigError, match=rf"is a folder: write data={tmp_path} to use"):
+        load_config([str(tmp_path)])
+
+
+@pytest.mark.parametrize("name", ["PNG", ".svg", "tiff", "pdf", "rgba"])
+def test_every_format_that_matplotlib_writes_is_one(name):
+    assert load_config([f"evaluation.plot_format={name}"]).evaluation.plot_format == name
+
+
+def test_the_formats_known_without_matplotlib_are_formats_of_it():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    assert set(_USUAL_FORMATS) <= set(FigureCanvasAgg.get_supported_filetypes())
+
+
+def test_automatic_is_automatic_in_any_case(tmp_path):
+    assert load_config(["threshold=AUTO"]).threshold == "auto"
+    path = tmp_path / "flat.yaml"
+    path.write_text('THRESHOLD: "AUTO"\nAMP: "FALSE"\n')
+    config = load_config(file=path)
+    assert (config.threshold, config.trainer.precision) == ("auto", "fp32")
 
 
 def test_old_spellings_are_understood():

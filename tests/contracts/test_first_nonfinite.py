@@ -1,10 +1,12 @@
 """Which layer is blamed for a NaN."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import nn
 
-from faultline.contracts import first_nonfinite
+from faultline.contracts import first_nonfinite, first_nonfinite_in
 from faultline.models import create_model
 
 
@@ -95,3 +97,28 @@ def test_nothing_is_changed_by_looking(broken):
     for module in model.modules():
         assert not module._forward_hooks
         assert not module._forward_pre_hooks
+
+
+def test_another_method_than_the_call():
+    @dataclass
+    class Answer:
+        value: torch.Tensor
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+        def fit(self, x):
+            return Answer(self.layer(x).sum() / x[0, 0])
+
+    model = Two()
+    assert first_nonfinite_in(model.fit, model, torch.ones(1, 2)) is None
+    assert str(first_nonfinite_in(model.fit, model, torch.zeros(1, 2) / 0)) == (
+        "the model (Two) was given NaN"
+    )
+    assert first_nonfinite_in(model.fit, model, torch.zeros(1, 2)).part == "output"
+    nn.init.constant_(model.layer.bias, torch.nan)
+    found = first_nonfinite_in(model.fit, model, torch.ones(1, 2))
+    assert (found.layer, found.part) == ("layer", "bias")
+    assert not model.layer._forward_hooks

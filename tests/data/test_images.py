@@ -214,11 +214,58 @@ def test_truncation_is_named_and_seen_without_decoding(form: str, tmp_path: Path
             reader(path)
 
 
-def test_truncated_jpeg_whose_thumbnail_is_whole() -> None:
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("missing", [2, 40, 400])
+def test_truncated_jpeg_whose_thumbnail_is_whole(
+    progressive: bool, missing: int, tmp_path: Path
+) -> None:
     thumbnail = encode(Image.fromarray(SMOOTH), "JPEG")
-    data = encode(Image.fromarray(COLOUR), "JPEG", exif=b"Exif\x00\x00" + thumbnail)
-    with pytest.raises(ImageError, match="truncated"):
-        decode_image(data[:-40])
+    settings = {"exif": b"Exif\x00\x00" + thumbnail, "progressive": progressive}
+    data = encode(Image.fromarray(COLOUR), "JPEG", quality=95, **settings)
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(data)
+    assert inspect_image(path).width == 30
+    path.write_bytes(data[:-missing])
+    for reader in (read_image, inspect_image):
+        with pytest.raises(
+            ImageError, match=r"cut\.jpg: the file is truncated \(JPEG of .* bytes w"
+        ):
+            reader(path)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "BMP", "PPM", "WEBP", "GIF", "MPO"])
+def test_truncation_is_seen_without_reading_the_picture(form: str, tmp_path: Path) -> None:
+    image = Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    path = tmp_path / "cut.img"
+    data = encode(image, form)
+    path.write_bytes(data)
+    assert inspect_image(path).height == 64
+    for share in (0.5, 0.9, 0.99):
+        path.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(ImageError, match=r"cut\.img: .* -> copy"):
+            inspect_image(path)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
+def test_truncated_tiff_with_its_directory_in_front(compression: str, tmp_path: Path) -> None:
+    data = encode(Image.fromarray(COLOUR), "TIFF", compression=compression)
+    (tmp_path / "a.tif").write_bytes(data[:-60])
+    with pytest.raises(ImageError, match=r"a\.tif: the file is truncated"):
+        inspect_image(tmp_path / "a.tif")
+
+
+def test_restart_markers_and_padding_are_no_end(tmp_path: Path) -> None:
+    import cv2
+
+    coded = cv2.imencode(".jpg", COLOUR, [cv2.IMWRITE_JPEG_RST_INTERVAL, 1])[1].tobytes()
+    padded = coded[:2] + b"\xff\xff" + coded[2:]
+    for number, data in enumerate((coded, padded)):
+        path = tmp_path / f"{number}.jpg"
+        path.write_bytes(data)
+        assert inspect_image(path).width == 30
+        path.write_bytes(data[:-4])
+        with pytest.raises(ImageError, match="truncated"):
+            inspect_image(path)
 
 
 def test_zero_padding_behind_a_jpeg_is_harmless() -> None:

@@ -55,7 +55,7 @@ def test_one_foreground_chosen_by_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no class folder matches positive='rust'") as caught:
         import_dataset(tmp_path, positive="rust")
     assert "there are: 'MT_Break', 'MT_Crack', 'MT_Free'" in str(caught.value)
-    with pytest.raises(ConfigError, match="one label a pixel"):
+    with pytest.raises(ConfigError, match="one label per pixel"):
         import_dataset(tmp_path, kind="multilabel")
 
 

@@ -13,7 +13,7 @@ from faultline.data.importers import import_dataset
 from faultline.data.importers.layout import find_pictures
 from faultline.data.manifest import Manifest
 from faultline.data.masks import load_mask
-from faultline.data.problems import verify_item, verify_items
+from faultline.data.problems import verify_item
 from faultline.errors import ConfigError, DataError, MaskError
 from faultline.types import LabelKind
 
@@ -255,7 +255,7 @@ def test_colour_tables(tmp_path: Path) -> None:
         ({"mask_colours": {"background": [0, 0, 0]}}, "names no class"),
         ({"mask_colours": {"a": [1, 2, 3], "b": [1, 2, 3]}}, r"gives \[1, 2, 3\] to 'a' and 'b'"),
         ({"mask_colours": COLOURS, "mask_rule": "index"}, "does not use mask_colours"),
-        ({"kind": "multilabel"}, "several labels a pixel"),
+        ({"kind": "multilabel"}, "several labels per pixel"),
         ({"kind": "multiclass"}, "the classes of index masks have no names"),
         ({"kind": "several"}, "kind='several' is not a choice"),
     ],
@@ -340,13 +340,18 @@ def test_verify_decodes_everything(tmp_path: Path) -> None:
         picture(tmp_path / f"images/{name}.png", (64, 64))
         mask(tmp_path / f"masks/{name}.png", size=(64, 64))
     manifest = import_dataset(tmp_path)
-    assert verify_items(manifest.items, manifest.label_space) == []
+
+    def problems():
+        found = [verify_item(item, manifest.label_space) for item in manifest.items]
+        return [problem for problem in found if problem is not None]
+
+    assert problems() == []
     damaged = bytearray((tmp_path / "images/a.png").read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF
     (tmp_path / "images/a.png").write_bytes(bytes(damaged))
     picture(tmp_path / "images/b.png", (32, 32))
     mask(tmp_path / "masks/c.png", 9, (64, 64))
-    found = verify_items(manifest.items, manifest.label_space)
+    found = problems()
     assert [problem.file for problem in found] == ["images/a.png", "images/b.png", "images/c.png"]
     assert "cannot be decoded" in found[0].reason
     assert "the picture is 32x32 now, it was 64x64" in found[1].reason

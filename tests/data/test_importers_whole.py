@@ -1,4 +1,4 @@
-"""Labels of whole pictures: a folder a class, and one annotation file a picture."""
+"""Labels of whole pictures: one folder per class, and one annotation file per picture."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class TestClassFolders:
         with pytest.raises(DataError, match="pictures of 1 classes: there is nothing to tell"):
             import_dataset(tmp_path, format="class_folders")
         picture(tmp_path / "b" / "1.jpg")
-        with pytest.raises(ConfigError, match="one label a picture, not multilabel"):
+        with pytest.raises(ConfigError, match="one label per picture, not multilabel"):
             import_dataset(tmp_path, kind="multilabel")
 
     def test_folders_named_for_pictures_are_no_classes(self, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_palette_files() -> None:
 
 
 def test_multilabel_needs_colours() -> None:
-    with pytest.raises(MaskError, match="'index' means nothing for multilabel labels"):
+    with pytest.raises(MaskError, match="'index' does not apply to multilabel labels"):
         resolve_rule([scan(0, 1)], BOTH)
 
 
@@ -135,8 +135,8 @@ def test_colour_rule_round_trip() -> None:
     [
         ("binary02", BINARY, "unknown mask rule 'binary02'"),
         ("rgb", BINARY, "needs a colour table"),
-        ("binary01", THREE, "'binary01' means nothing for multiclass labels"),
-        ("threshold", BOTH, "'threshold' means nothing for multilabel labels"),
+        ("binary01", THREE, "'binary01' does not apply to multiclass labels"),
+        ("threshold", BOTH, "'threshold' does not apply to multilabel labels"),
         ("rgb:00", BINARY, "malformed"),
         ("rgb:zzzzzz=0", BINARY, "malformed"),
         ("rgb:000000=x", BINARY, "malformed"),

@@ -230,8 +230,8 @@ def test_masks_can_be_stratified_too(line_data: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["data.split_strategy=stratified_70_20_20"], "100 in all"),
-        (["data.split_strategy=stratified_0_50_50"], "the first two not 0"),
+        (["data.split_strategy=stratified_70_20_20"], "must sum to 100"),
+        (["data.split_strategy=stratified_0_50_50"], "train and valid must be above 0"),
         (["data.split_strategy=stratified"], "is not one of auto, shipped, grouped, stratified_70"),
         (["data.folds=5", "data.fold=5"], "folds are 2 or more, counted from 0"),
         (["data.folds=1"], "folds are 2 or more"),
@@ -282,5 +282,5 @@ def test_a_class_can_be_made_rare_for_study(table: Path) -> None:
     assert rare.split is not None
     shares = {row.name: row.counts for row in rare.split.table()}
     assert shares["defect_1"]["train"] == sizes(rare)[0] // 8 < sizes(whole)[0] // 3
-    with pytest.raises(ConfigError, match="leaves out pictures by the classes"):
+    with pytest.raises(ConfigError, match=r"data\.thin needs picture-level classes"):
         prepared(table, "data.thin.defect_1=8", "data.positive=defect_1", task="segmentation")

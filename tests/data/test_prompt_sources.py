@@ -1,5 +1,8 @@
 """Sources of prompted training: read in every form, class by class, split by group."""
 
+import re
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from faultline.config.schema import PromptsConfig
 from faultline.data.prompt_items import fingerprint
 from faultline.data.prompt_labels import read_labels
 from faultline.data.prompt_prepare import prepare_prompted
-from faultline.data.prompt_sources import sources_of
+from faultline.data.prompt_sources import OPTIONS, sources_of
 from faultline.data.prompts import package_table
 from faultline.errors import ConfigError, DataError, LeakageError
 
@@ -46,6 +49,9 @@ class TestSources:
         ("entry", "message"),
         [
             ("{root:ROOT,positve:crack}", "unknown option 'positve', did you mean 'positive'?"),
+            ("{root:ROOT,crop:64}", "'crop' is the same for all sources: set data.crop"),
+            ("{root:ROOT,split_strategy:grouped}", "'split_strategy' is not used in prompted"),
+            ("{root:ROOT,test:other}", "'test' is not used in prompted training: leave it out"),
             ("{root:ROOT,weight:0}", "weight 0 is not above 0"),
             ("{root:ROOT,absent:3}", "absent 3 is not `all`, `none` or a list"),
             ("{format:coco}", "must be a folder, or options with `root:`"),
@@ -59,8 +65,14 @@ class TestSources:
         assert message in str(caught.value)
         assert "data.sources[0]" in str(caught.value)
 
+    def test_every_option_that_the_page_lists_is_taken(self, prompt_data):
+        page = Path(__file__).parents[2].joinpath("docs", "prompts.md").read_text("utf-8")
+        rows = page.partition("| Option | Meaning |")[2].partition("\n\n")[0].splitlines()[2:]
+        listed = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+        assert listed == list(OPTIONS)
+
     def test_nothing_and_nowhere(self, tmp_path):
-        with pytest.raises(DataError, match=r"no data set was given -> add data.sources"):
+        with pytest.raises(DataError, match=r"no data set was given -> add 'data\.sources"):
             sources_of(data_config())
         with pytest.raises(DataError, match="there is no such folder"):
             sources_of(data_config(f"data.sources=[{tmp_path / 'none'}]"))
@@ -141,7 +153,9 @@ class TestLabels:
         write_masks(tmp_path / "things", "line", "x", {"train": 2}, 0)
         for path in (tmp_path / "things" / "train" / "masks").iterdir():
             path.rename(path.with_name(path.name.replace("__x", "")))
-        with pytest.raises(DataError, match=r"tells no class -> name it in the source"):
+        with pytest.raises(
+            DataError, match=r"does not say which class it is -> name it in the source"
+        ):
             self.read(f"data.sources=[{tmp_path / 'things'}]")
         labels = self.read(f"data.sources=[{{root:{tmp_path / 'things'},class:crack}}]")
         assert labels.classes == ["crack"]

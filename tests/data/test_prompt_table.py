@@ -68,7 +68,7 @@ class TestTable:
         assert "any cracks left?" in held.classes["crack"].held_out
 
     def test_a_held_out_wording_of_nothing_is_refused(self, table):
-        with pytest.raises(ConfigError, match="'segment moon' means no class"):
+        with pytest.raises(ConfigError, match="'segment moon' is not a wording of any class"):
             table.holding_out(["segment moon"])
 
 

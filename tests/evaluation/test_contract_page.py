@@ -146,7 +146,7 @@ class TestASection:
 
     def test_a_model_that_needs_an_extra_is_named(self, monkeypatch):
         def build():
-            raise MissingExtraError("needs timm", remedy="pip install faultline[timm]")
+            raise MissingExtraError("needs timm", remedy="pip install '.[timm]'")
 
         text = self.section(build, monkeypatch)
         assert "cannot be shown here: needs timm -> pip install" in text

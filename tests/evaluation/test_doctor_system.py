@@ -51,7 +51,7 @@ def test_failures_are_told_and_decide_the_exit_code(monkeypatch, tmp_path):
         raise RuntimeError("boom\nsecond line")
 
     def lacking():
-        raise MissingExtraError("needs the package 'x'", remedy='pip install "faultline[x]"')
+        raise MissingExtraError("needs the package 'x'", remedy="pip install '.[x]'")
 
     def far():
         raise ConfigError("its weights are not on this machine")

@@ -24,6 +24,7 @@ from faultline.data.manifest import Manifest
 from faultline.data.masks import load_mask
 from faultline.errors import ConfigError, DataError, LeakageError, OutputError
 from faultline.evaluation.evaluate import evaluate
+from faultline.evaluation.segmentation import nothing_to_find
 from faultline.metrics.confusion import BinaryCounts, count_binary
 from faultline.predict.predictor import Predictor
 from faultline.types import LabelKind, LabelSpace
@@ -170,7 +171,7 @@ def test_other_classes_are_refused(test_set: Manifest, tmp_path: Path) -> None:
 
 
 def test_settings_out_of_range(test_set: Manifest, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="unknown plot format 'pgn'"):
+    with pytest.raises(ConfigError, match=r"plot_format='pgn' is not one of .*did you mean"):
         run(dark_bundle(), test_set, tmp_path, plot_format="pgn")
     with pytest.raises(ConfigError, match="overlays=-1"):
         run(dark_bundle(), test_set, tmp_path, overlays=-1)
@@ -334,3 +335,16 @@ def test_report_escapes_names(tmp_path: Path) -> None:
     assert "<script>" not in page
     assert "a&amp;b &lt;i&gt;.png" in page
     assert (tmp_path / "out" / "overlays" / "best-1-a_b_i_.png").exists()
+
+
+def test_a_test_set_without_anything_to_find_is_said_to_be_one(tmp_path: Path) -> None:
+    clean = [draw(f"{number}.png", number, lines=0) for number in range(2)]
+    manifest = import_dataset(write_coco(tmp_path / "clean", "test", clean))
+    assert nothing_to_find(run(dark_bundle(), manifest, tmp_path / "out", overlays=0)) == [
+        "WARNING: none of the 2 pictures shows crack: scores tell about false alarms there, and "
+        "nothing about what is found"
+    ]
+
+
+def test_a_test_set_with_cracks_needs_no_warning(evaluated: Evaluated) -> None:
+    assert nothing_to_find(evaluated.results) == []

@@ -249,7 +249,7 @@ class TestTwoAtWork:
         plan = plain_plan(tmp_path)
         with FileLock(plan.folder / ".lock"):
             assert run("ablate", "--resume", plan.folder) == 2
-        assert "another `faultline ablate` is at work here" in capsys.readouterr().err
+        assert "another `faultline ablate` is running in this folder" in capsys.readouterr().err
         assert not plain.trained
 
     def test_fewer_than_one_at_a_time(self, tmp_path, plain, capsys):
@@ -320,4 +320,4 @@ class TestSideBySide:
 def test_without_ray_the_extra_is_named(tmp_path, plain, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     assert run("ablate", "task=plain", f"output_dir={tmp_path}", "--jobs", "2") == 1
-    assert 'pip install "faultline[cluster]"' in capsys.readouterr().err
+    assert "pip install '.[cluster]'" in capsys.readouterr().err

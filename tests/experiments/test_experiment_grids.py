@@ -12,7 +12,8 @@ from faultline.experiments.grid import combinations, grid_names, load_grid, spli
 from faultline.experiments.plan import make_plan
 
 SIZES = {"augmentations": 7, "depth": 4, "layers": 4, "losses": 9, "models": 4, "norm": 4,
-         "position": 3, "width": 3}  # fmt: skip
+         "position": 3, "speech_blocks": 3, "speech_ctc": 5, "speech_frames": 4,
+         "speech_sampling": 5, "width": 3}  # fmt: skip
 
 
 def words_of(*words, **more):
@@ -26,7 +27,9 @@ class TestTheGridsOfThePackage:
     @pytest.mark.parametrize("name", SIZES)
     def test_every_point_is_a_training_that_can_begin(self, name, line_data):
         assert "seed=0,1,2" in load_grid(name).words
-        plan = make_plan([name, f"data={line_data}", "seed=0"])
+        of_speech = name.startswith("speech_")
+        plan = make_plan([name, "data=toy" if of_speech else f"data={line_data}", "seed=0"])
+        assert plan.kind == ("speech" if of_speech else "pictures")
         assert len(plan.points) == SIZES[name]
         assert plan.same == 0
         assert plan.name == name
@@ -129,7 +132,7 @@ class TestFiles:
         ("text", "message"),
         [
             ("wrods: [seed=0]", "unknown keys: 'wrods', did you mean 'words'"),
-            ("- seed=0", "must hold keys and values"),
+            ("- seed=0", "must be a mapping of keys to values"),
             ("words: seed=0", "must be lists of text"),
             ("words: [1]", "must be lists of text"),
             ("variants: [a]", "variants must be names"),

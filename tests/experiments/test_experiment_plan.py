@@ -36,7 +36,7 @@ class TestWhatIsRefused:
             (["loss=focal", "loss.gama=1,2"], ["no setting 'gama', did you mean 'gamma'"]),
             (["model=unte", "sed=1"], ["unknown setting 'sed'"]),
             (["data=nowhere-to-be-found"], ["neither a folder nor a data config"]),
-            (["experiment=a,b"], ["cannot vary"]),
+            (["experiment=a,b"], ["cannot be swept"]),
             (["seed"], ["not of the form key=value"]),
         ],
     )
@@ -46,6 +46,31 @@ class TestWhatIsRefused:
         for message in messages:
             assert message in str(caught.value)
 
+    @pytest.mark.parametrize(
+        ("words", "messages"),
+        [
+            (["model.foo=1,2"], ["recogniser 'paraformer' has no setting 'foo'"]),
+            (["model=paraformer,parafomer"], ["unknown recogniser 'parafomer', did you mean"]),
+            (["model.blocks=sanm,sann"], ["blocks='sann' is not known, did you mean 'sanm'"]),
+            (["model=paraformer,ctc", "model.sampling=0.3"], ["'ctc' has no setting 'sampling'"]),
+            (["model.heads=3"], ["heads=3"]),
+            (["model.dim=wide"], ["paraformer cannot be built with model.dim='wide'"]),
+            (["model.skip=2", "model.vocabulary=9"], ["set frontend.skip", "leave it out"]),
+            (["data=null", "model.foo=1"], ["data.manifest is not set", "no setting 'foo'"]),
+            (["data=nowhere.jsonl"], ["nowhere.jsonl: no such manifest"]),
+        ],
+    )
+    def test_slips_in_a_grid_of_recognisers(self, words, messages):
+        with pytest.raises(ConfigError, match="nothing was run") as caught:
+            make_plan(["task=speech", "data=toy", *words])
+        for message in messages:
+            assert message in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["paraformer", "ctc", "autoregressive"])
+    def test_recognisers_are_built_without_memory(self, name):
+        blocks = "model.blocks=sanm,conformer,transformer"
+        assert len(make_plan(["task=speech", "data=toy", f"model={name}", blocks]).points) == 3
+
     def test_mistakes_in_different_points_are_all_told(self, line_data):
         with pytest.raises(ConfigError) as caught:
             make_plan(grid(line_data, "model=unte,unet_min"))
@@ -54,7 +79,7 @@ class TestWhatIsRefused:
 
     def test_no_grid_at_all(self, capsys):
         assert run("ablate") == 2
-        assert "there is no grid" in capsys.readouterr().err
+        assert "no grid was given" in capsys.readouterr().err
 
     def test_a_missing_settings_file(self, line_data, tmp_path):
         with pytest.raises(ConfigError, match="no such configuration file"):

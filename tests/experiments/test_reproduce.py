@@ -107,6 +107,28 @@ class TestTheVerdict:
         assert "from epoch" in said
         assert "different: nothing explains it" in said
 
+    @pytest.mark.parametrize(
+        ("deterministic", "reason"),
+        [("true", "deterministic=true or not"), ("false", "only with deterministic=true")],
+    )
+    def test_a_gpu_need_not_repeat(self, trained, other, tmp_path, deterministic, reason):
+        def on_gpu(values):
+            values["device"]["type"] = "cuda"
+
+        copies = [
+            changed_copy(one, tmp_path / name, {"provenance.json": on_gpu})
+            for one, name in ((trained, "first"), (other, "second"))
+        ]
+        for copy in copies:
+            text = copy.config.read_text()
+            assert "deterministic: false" in text
+            copy.config.write_text(
+                text.replace("deterministic: false", f"deterministic: {deterministic}")
+            )
+        found = compare_runs(*copies, tolerance=1.0)
+        assert found.verdict == "equivalent"
+        assert reason in found.reason
+
     def test_equivalent_where_bits_need_not_repeat(self, trained, other, tmp_path):
         def elsewhere(values):
             values["device"]["name"] = "Another CPU"

@@ -189,7 +189,7 @@ def test_extreme_logits_stay_finite(name):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: check_for_pictures("bce_dice"), ["compares areas", "focal"]),
+        (lambda: check_for_pictures("bce_dice"), ["segmentation loss", "focal"]),
         (lambda: create_loss("focal", alpha="dynamic"), ["'dynamic'", "loss.alpha"]),
         (lambda: create_loss("bce", pos_weight="balanced"), ["'balanced'", "loss.pos_weight"]),
         (lambda: create_loss("asymmetric", margin=2.0), ["margin", "at most 1"]),

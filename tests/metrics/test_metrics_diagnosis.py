@@ -59,7 +59,6 @@ TRUTH = labels()
 def test_each_cause_is_named_and_alone(code, values, truth, facts):
     diagnosis = judge(values, truth, **facts)
     assert diagnosis.codes == [code]
-    assert diagnosis.is_healthy == (code == "healthy")
     verdict = diagnosis.verdicts[0]
     assert verdict.sentence.endswith((".", "?"))
     assert verdict.advice.endswith(".")
@@ -130,7 +129,7 @@ def test_facts_and_sweep():
 
 
 def test_threshold_off_the_grid_is_judged_at_the_nearest_step():
-    assert judge(separated(TRUTH, 0.1, 0.9), TRUTH, threshold=0.41234).is_healthy
+    assert judge(separated(TRUTH, 0.1, 0.9), TRUTH, threshold=0.41234).codes == ["healthy"]
     with pytest.raises(ConfigError, match="between 0 and 1"):
         judge(TRUTH.astype(float), TRUTH, threshold=0.0)
 

@@ -25,7 +25,6 @@ def test_middle_of_the_plateau():
     choice = build([0.1, 0.2, 0.6, 0.8], [0, 0, 1, 1]).choose_threshold()
     # Every threshold of 0.201..0.600 separates perfectly; the middle of them is 0.400.
     assert choice == ThresholdChoice(0.4, "iou", 1.0, ThresholdStatus.TUNED, "validation")
-    assert choice.is_tuned
 
 
 def test_longest_of_two_plateaus():
@@ -72,7 +71,6 @@ def test_nothing_to_choose_from_keeps_the_default(values, truth, status):
     choice = histogram.choose_threshold()
     assert (choice.value, choice.status) == (0.5, status)
     assert math.isnan(choice.score)
-    assert not choice.is_tuned
     assert histogram.choose_threshold(default=0.4).value == 0.4
 
 

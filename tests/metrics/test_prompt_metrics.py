@@ -171,7 +171,7 @@ class TestShift:
         truth = square()
         search.update(truth > 0, truth)
         counts.update(0.9 * truth.astype(np.float32) + 0.05, truth)
-        assert diagnose(counts.present, shift=search.best().to_dict()).is_healthy
+        assert diagnose(counts.present, shift=search.best().to_dict()).codes == ["healthy"]
 
     def test_nothing_painted_has_no_shift(self):
         search = ShiftSearch()

@@ -160,9 +160,9 @@ def test_timm_that_is_not_installed_is_one_line_with_the_extra(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(MissingExtraError, match=r"faultline\[backbones\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .\.\[backbones\]"):
         create_backbone(NANO)
-    with pytest.raises(MissingExtraError, match=r"faultline\[backbones\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .\.\[backbones\]"):
         timm_backbone("resnet18")
 
 

@@ -103,6 +103,15 @@ def test_earlier_results_are_not_inputs(tree: Path) -> None:
     assert "b_mask" in named(tree, tree / "elsewhere")
 
 
+def test_an_empty_input_is_not_the_working_folder(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tree)
+    for inputs in ("", [" "], [str(tree), ""]):
+        with pytest.raises(DataError, match="input: is empty -> give a file, a folder or a glob"):
+            find_jobs(inputs, None)
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     for inputs in (tmp_path, [], str(tmp_path / "*.jpg")):

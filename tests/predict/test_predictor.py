@@ -85,7 +85,7 @@ def test_a_threshold_given_wins_and_is_recorded(make_bundle, picture) -> None:
     assert predictor.predict(picture(9, 9)).threshold == 0.9
     assert predictor.describe()["threshold"]["status"] == "by_hand"
     assert on_cpu(bundle).describe()["threshold"]["status"] == "tuned"
-    with pytest.raises(ConfigError, match="outside 0-1"):
+    with pytest.raises(ConfigError, match="does not lie between 0 and 1"):
         on_cpu(bundle, threshold=40)
 
 

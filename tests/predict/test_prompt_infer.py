@@ -138,7 +138,7 @@ class TestBadPrompts:
 
     def test_no_prompt_at_all(self, prompt_run, photos):
         message = self.refused(prompt_run, photos)
-        assert 'nothing was asked -> add --prompt "segment crack"' in message
+        assert 'none was given -> add --prompt "segment crack"' in message
         assert "segment taping area" in message
         assert "\n" not in message
 
@@ -173,7 +173,7 @@ class TestBadPrompts:
         message = self.refused(
             prompt_run, photos, "--prompt", "segment crack", "--base", str(tmp_path)
         )
-        assert "rests on no pretrained model" in message
+        assert "does not build on a pretrained model" in message
 
 
 class TestNames:
@@ -245,7 +245,7 @@ class TestCleanUp:
         assert clean.apply(mask, "seam").any()
 
     def test_an_unknown_step_is_refused(self):
-        with pytest.raises(ConfigError, match="no clean-up 'polish'"):
+        with pytest.raises(ConfigError, match="unknown clean-up 'polish'"):
             cleaned(np.ones((3, 3), np.uint8), "polish")
 
 

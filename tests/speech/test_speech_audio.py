@@ -1,5 +1,6 @@
 """Sound files of every kind, good and bad; resampling; cutting at silence."""
 
+import io
 import struct
 import tracemalloc
 
@@ -18,7 +19,7 @@ from faultline.speech.audio.disturbing import (
 )
 from faultline.speech.audio.reading import audio_info, read_audio, stream_audio
 from faultline.speech.audio.resampling import change_speed, resample, resample_stream
-from faultline.speech.audio.segments import cut_at_silence, is_silent
+from faultline.speech.audio.segments import cut_at_silence, cut_features, is_silent
 
 
 def sine(hertz, rate, seconds):
@@ -71,8 +72,8 @@ def test_speed_changes_length_and_pitch():
     assert spectrum.argmax() * 8000 / len(fast) == pytest.approx(440, abs=2)
 
 
-def wav_bytes(samples, promised):
-    data = np.zeros(samples, "<i2").tobytes()
+def wav_bytes(samples, promised, data=None):
+    data = np.zeros(samples, "<i2").tobytes() if data is None else data
     whole = min(36 + promised, 0xFFFFFFFF)
     head = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", whole, b"WAVE", b"fmt ", 16, 1, 1,
                        8000, 16000, 2, 16)  # fmt: skip
@@ -90,6 +91,7 @@ def wav_bytes(samples, promised):
             "promises 160,000 bytes of sound, the file holds 1,600",
         ),
         (wav_bytes(8000, 100), "promises 100 bytes of sound, but 15,900 more follow"),
+        (wav_bytes(0, 0, b"LIST\x04\0\0\0INFO"), "holds no samples"),
     ],
 )
 def test_files_that_are_no_sound_or_lie_about_it(tmp_path, content, message):
@@ -100,10 +102,63 @@ def test_files_that_are_no_sound_or_lie_about_it(tmp_path, content, message):
     assert str(path) in str(caught.value)
 
 
-def test_a_header_written_into_a_pipe_is_believed(tmp_path):
-    path = tmp_path / "piped.wav"
-    path.write_bytes(wav_bytes(800, 0xFFFFFFFF))
-    assert len(read_audio(path, 8000)) == 800
+def encoded(form, endian="FILE", samples=8000):
+    """A tone as the bytes of a file of this format, 16 bits a sample."""
+    stream = io.BytesIO()
+    wave = 0.3 * sine(300, 8000, samples / 8000)
+    soundfile.write(stream, wave, 8000, format=form, endian=endian, subtype="PCM_16")
+    return stream.getvalue()
+
+
+FORMATS = [("WAV", "LITTLE"), ("WAV", "BIG"), ("RF64", "FILE"), ("AIFF", "FILE"),
+           ("AIFF", "LITTLE"), ("AU", "BIG"), ("AU", "LITTLE")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "endian"), FORMATS)
+def test_a_cut_file_of_any_format_is_no_whole_one(tmp_path, form, endian):
+    whole = encoded(form, endian)
+    path = tmp_path / "cut.sound"
+    path.write_bytes(whole)
+    assert len(read_audio(path, 8000)) == 8000
+    path.write_bytes(whole[:-6000])
+    with pytest.raises(DataError, match="promises 16,000 bytes of sound, the file holds 10,000"):
+        read_audio(path, 8000)
+
+
+def with_length(content, form, endian, value):
+    """The bytes of a file with another length of the sound in its header."""
+    order = "<" if endian == "LITTLE" and form != "AIFF" else ">"
+    place, pack = {
+        "WAV": (content.find(b"data") + 4, f"{order}I"),
+        "RF64": (content.find(b"ds64") + 16, "<Q"),
+        "AIFF": (content.find(b"SSND") + 4, f"{order}I"),
+        "AU": (8, f"{order}I"),
+    }[form]
+    size = struct.calcsize(pack)
+    every_bit = 2 ** (8 * size) - 1
+    written = struct.pack(pack, every_bit if value is None else value)
+    return content[:place] + written + content[place + size :]
+
+
+@pytest.mark.parametrize(("form", "endian"), FORMATS)
+@pytest.mark.parametrize("value", [0, None], ids=["zero", "every bit"])
+def test_a_header_written_into_a_pipe_is_believed(tmp_path, form, endian, value):
+    content = encoded(form, endian)
+    path = tmp_path / "piped.sound"
+    path.write_bytes(with_length(content, form, endian, value))
+    found = read_audio(path, 8000)
+    assert np.abs(found - 0.3 * sine(300, 8000, 1.0)).max() < 1e-4
+    assert audio_info(path).seconds == 1.0
+    assert path.read_bytes()[-100:] == content[-100:], "the file is left as it is"
+
+
+@pytest.mark.parametrize(("form", "endian"), FORMATS)
+def test_sound_that_a_header_leaves_out_is_found(tmp_path, form, endian):
+    path = tmp_path / "short.sound"
+    counted = 1000 + 8 * (form == "AIFF")
+    path.write_bytes(with_length(encoded(form, endian), form, endian, counted))
+    with pytest.raises(DataError, match="promises 1,000 bytes of sound, but 15,000 more follow"):
+        read_audio(path, 8000)
 
 
 def test_samples_that_are_no_numbers_are_refused(tmp_path):
@@ -113,6 +168,19 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path):
     soundfile.write(path, wave, 8000, subtype="FLOAT")
     with pytest.raises(DataError, match="2 of its samples are not finite numbers"):
         read_audio(path, 8000)
+
+
+@pytest.mark.parametrize(("size", "shown"), [(1e37, "1e+37"), (32_767.0, "3.277e+04")])
+def test_samples_of_an_impossible_size_are_refused(tmp_path, size, shown):
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, size * sine(400, 8000, 0.5), 8000, subtype="FLOAT")
+    with pytest.raises(DataError) as caught:
+        read_audio(path, 8000)
+    assert str(caught.value) == (
+        f"{path}: its samples reach {shown}, where full scale is 1 -> export it again as 16-bit PCM"
+    )
+    soundfile.write(path, 3 * sine(400, 8000, 0.5), 8000, subtype="FLOAT")
+    assert read_audio(path, 8000).max() == pytest.approx(3, rel=1e-3)
 
 
 def test_missing_files_folders_and_long_ones_are_refused(tmp_path):
@@ -142,6 +210,21 @@ def test_long_sound_is_cut_where_it_is_quiet():
     assert 3.0 < cuts[0] < 3.5
     assert 6.1 < cuts[1] < 6.6
     assert all(len(s.wave) <= 4.0 * 8000 for s in segments)
+
+
+def test_long_features_are_cut_where_they_are_quiet():
+    features = np.full((1000, 4), 9.0, np.float32)
+    features[300:320] = features[640:660] = 1.0
+    pieces = list(cut_features(features, 10.0, 400))
+    assert np.array_equal(np.concatenate([part for _, part in pieces]), features)
+    starts = [start for start, _ in pieces]
+    assert starts[0] == 0
+    assert 300 < starts[1] < 320
+    assert 640 < starts[2] < 660
+    assert all(len(part) <= 400 for _, part in pieces)
+    assert {start % 7 for start, _ in cut_features(features, 10.0, 400, step=7)} == {0}
+    ((_, whole),) = cut_features(features, 10.0, 1000)
+    assert len(whole) == 1000
 
 
 def test_hours_of_silence_take_little_memory():

@@ -119,7 +119,17 @@ def test_features_from_outside_are_checked():
         (np.zeros((3, 5)), r"shape \(3, 5\), expected \(frames, 4\)"),
         (np.zeros((0, 4)), r"shape \(0, 4\)"),
         ([[0.0, 0.0, float("nan"), 0.0]], "hold nan in row 0, column 2"),
-        ([["a", "b", "c", "d"]], "not a table of numbers"),
+        ([["a", "b", "c", "d"]], "not a table of numbers: 'a' in row 0, column 0"),
+        ([[0.0] * 4, [0.0, 0.0, "1", 0.0]], "not a table of numbers: '1' in row 1, column 2"),
+        ([[0.0, True, 0.0, 0.0]], "not a table of numbers: True in row 0, column 1"),
+        ([[0.0, None, 0.0, 0.0]], "not a table of numbers: None in row 0, column 1"),
+        ([[0, 0, 0, 10**400]], r"hold 10000\d+\.\.\.0+ in row 0, column 3, which is no log-mel"),
+        ([[0.0, 1e20, 0.0, 0.0]], r"hold 1e\+20 in row 0, column 1, .*\(-1000 to 1000\)"),
+        (np.full((2, 4), 1e20), r"hold 1e\+20 in row 0, column 0, which is no log-mel energy"),
+        (np.full((2, 4), 1e300), r"hold 1e\+300 in row 0, column 0"),
+        (np.full((2, 4), -np.inf, np.float32), "hold -inf in row 0, column 0"),
+        (np.full((2, 4), "1"), "not a table of numbers, but of type <U1"),
+        (np.ones((2, 4), bool), "not a table of numbers, but of type bool"),
         ("hello", "not a table of numbers"),
     ]:
         with pytest.raises(DataError, match=message):

@@ -52,6 +52,19 @@ def test_ctc_of_a_text_that_does_not_fit_or_of_silence_is_finite():
     assert torch.isfinite(ctc_loss(logits, torch.tensor([3, 3]), empty, torch.tensor([0, 0])))
 
 
+def test_ctc_of_silence_is_that_of_blanks():
+    """A network with nothing but CTC learns from it that silence has no text."""
+    logits = torch.randn(2, 4, 5, requires_grad=True)
+    frames, tokens, lengths = torch.tensor([4, 3]), torch.tensor([[4], [0]]), torch.tensor([1, 0])
+    both = ctc_loss(logits, frames, tokens, lengths)
+    spoken = ctc_loss(logits[:1], frames[:1], tokens[:1], lengths[:1])
+    blanks = -logits[1, :3].log_softmax(-1)[:, 0].sum()
+    assert torch.allclose(both - spoken, blanks, atol=1e-5)
+    both.backward()
+    assert (logits.grad[1, :3, 0] < 0).all(), "blanks become likelier"
+    assert not logits.grad[1, 3].any()
+
+
 def test_quantity_is_the_error_of_the_count_by_token():
     found = quantity_loss(torch.tensor([3.5, 1.0, 0.25]), torch.tensor([3, 2, 0]))
     assert float(found) == pytest.approx((0.5 + 1.0 + 0.25) / 5)

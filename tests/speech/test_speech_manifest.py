@@ -68,7 +68,71 @@ def test_rows_that_cannot_be_used_are_listed_and_the_rest_goes_on(tmp_path):
     assert "is no JSON" in reasons["8"]
     assert reasons["9"] == "is no JSON object"
     assert "`text` is not text but 7" in reasons["10"]
-    assert "duration 'long' is no number" in reasons["11"]
+    assert reasons["11"] == (
+        "duration 'long' is no number of seconds; leave it out if it is not known"
+    )
+
+
+@pytest.mark.parametrize("duration", ["NaN", "Infinity", "-1", "-1e-9", "1" + 400 * "0", "[2]"])
+def test_a_duration_that_cannot_be_one_is_listed(tmp_path, duration):
+    bad = f'{{"audio": "b.wav", "text": "two", "duration": {duration}}}'
+    found = read_manifest(manifest_of(tmp_path / "data", {"audio": "a.wav", "text": "one"}, bad))
+    assert [u.text for u in found.utterances] == ["one"]
+    (problem,) = found.problems
+    assert "is no number of seconds; leave it out if it is not known" in problem.reason
+    assert len(problem.reason) < 200
+
+
+def test_null_is_a_value_that_is_missing(tmp_path):
+    nothing = dict.fromkeys(("text", "speaker", "duration", "kind", "split"))
+    found = read_manifest(
+        manifest_of(
+            tmp_path / "data",
+            {**nothing, "audio": "a.wav", "text": "one"},
+            {**nothing, "audio": "b.wav"},
+            {**nothing, "audio": "b.wav", "kind": "noise"},
+            {**nothing, "audio": None, "text": "one"},
+        )
+    )
+    spoken, noise = found.utterances
+    assert (spoken.text, spoken.speaker, spoken.kind, spoken.split) == ("one", "", "speech", "")
+    assert (noise.text, noise.kind) == ("", "noise")
+    assert [problem.reason for problem in found.problems] == [
+        'has no text: write it, or "kind": "silence" or "noise"', "has no `audio`",
+    ]  # fmt: skip
+
+
+def test_a_line_ends_at_a_line_feed_alone(tmp_path):
+    folder = manifest_of(tmp_path / "data")
+    row = '{"audio": "a.wav", "text": "one\u2028two\x85three"}\r\n'
+    (folder / "manifest.jsonl").write_text(row + '{"audio": "b.wav", "text": "four"}\n')
+    found = read_manifest(folder)
+    assert [u.text for u in found.utterances] == ["one two three", "four"]
+    (folder / "rows.csv").write_text('audio,text\na.wav,"one\u2028two\nthree"\nb.wav,four\n')
+    found = read_manifest(folder / "rows.csv")
+    assert [u.text for u in found.utterances] == ["one two three", "four"]
+
+
+def test_rows_that_no_reader_takes_are_listed(tmp_path):
+    folder = manifest_of(
+        tmp_path / "data",
+        {"audio": "a.wav", "text": "one"},
+        {"audio": "x" * 5000, "text": "one"},
+        "[" * 100_000,
+    )
+    long, deep = read_manifest(folder).problems
+    assert long.reason == f"{'x' * 80}...: cannot be a file: File name too long"
+    assert deep.reason.startswith("is no JSON: ")
+    field = "z" * 200_000
+    (folder / "rows.csv").write_text(f"audio,text\na.wav,one\nb.wav,{field}\n")
+    found = read_manifest(folder / "rows.csv")
+    assert [u.text for u in found.utterances] == ["one"]
+    assert "is no CSV, so nothing is read from here on: field larger" in found.problems[0].reason
+
+
+def test_a_recording_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.wav: cannot be read: No such file"):
+        _ = Utterance(tmp_path / "gone.wav", "one").sha256
 
 
 def test_a_manifest_without_any_usable_row_says_the_first_reason(tmp_path):
@@ -126,11 +190,11 @@ def test_rules_share_recordings_out(tmp_path):
 
 @pytest.mark.parametrize(
     ("test", "valid", "message"),
-    [("speaker:anna", "index:0", "no speaker anna -> there: mary, theo"),
-     ("sometimes", "index:0", "data.test='sometimes' is no rule"),
+    [("speaker:anna", "index:0", "unknown speaker anna -> known: mary, theo"),
+     ("sometimes", "index:0", "data.test='sometimes' is not a rule for parts"),
      ("none", "index:99", "leave nothing for validation"),
      ("index:0-9", "fraction:0.5", "leave nothing for training"),
-     ("fraction:2", "index:0", "is no rule")],
+     ("fraction:2", "index:0", "is not a rule for parts")],
 )  # fmt: skip
 def test_rules_that_cannot_be_followed(tmp_path, test, valid, message):
     with pytest.raises(ConfigError, match=message):

@@ -117,7 +117,7 @@ def test_only_a_paraformer_takes_phrases(tone_run, monkeypatch):
     recogniser = Recogniser.load(tone_run, "cpu")
     monkeypatch.setattr(recogniser, "network", torch.nn.Identity())
     assert not recogniser.takes_phrases
-    with pytest.raises(ConfigError, match="cannot be told what is expected"):
+    with pytest.raises(ConfigError, match="does not support expected phrases"):
         recogniser.expect(["abc"])
 
 

@@ -23,11 +23,11 @@ def test_what_is_said_and_how_sure(wav, tone_run):
 
 
 def hears(monkeypatch, text, confidence):
-    """Pretend to hear `text`; the list takes what was expected each time."""
+    """Pretend to hear `text`; the list takes what was expected each time, and on which device."""
     expected = []
 
-    def recognise(wav, weights, phrases):
-        expected.append(list(phrases))
+    def recognise(wav, weights, phrases, device):
+        expected.append((list(phrases), device))
         return text, confidence
 
     monkeypatch.setattr(prompt, "recognise_prompt", recognise)
@@ -66,6 +66,33 @@ def test_without_a_terminal_an_unsure_prompt_is_an_error(monkeypatch):
         confirmed_prompt("p.wav", "w", say=lambda line: None, ask=lambda question: "")
 
 
+@pytest.mark.parametrize(
+    ("heard", "message"),
+    [("segment crock", r"p\.wav: 'segment crock' was not confirmed -> type the prompt with"),
+     ("", "nothing was heard and nothing typed -> type the prompt with --prompt")],
+)  # fmt: skip
+def test_the_end_of_the_input_is_no_answer(monkeypatch, heard, message):
+    def ask(question):
+        raise EOFError
+
+    hears(monkeypatch, heard, 0.3)
+    with pytest.raises(DataError, match=message):
+        confirmed_prompt("p.wav", "w", say=lambda line: None, ask=ask)
+
+
+def test_the_recogniser_runs_on_the_device_that_was_asked_for(monkeypatch, wav):
+    asked = []
+
+    def load(weights, device):
+        asked.append((weights, device))
+        raise ConfigError("seen enough")
+
+    monkeypatch.setattr(prompt.Recogniser, "load", load)
+    with pytest.raises(ConfigError, match="seen enough"):
+        confirmed_prompt(wav, "w", device="cpu", say=lambda line: None)
+    assert asked == [("w", "cpu")]
+
+
 def test_a_prompt_needs_a_recogniser():
     with pytest.raises(ConfigError, match="--speak needs a recogniser"):
         confirmed_prompt("p.wav", None)
@@ -93,11 +120,12 @@ def test_infer_takes_the_spoken_prompt(monkeypatch, tmp_path):
     )
     expected = hears(monkeypatch, "segment crack", 0.9)
     words = ["infer", "--weights", "p.safetensors", "--input", "x", "--speak", "p.wav",
-             "--speech-weights", "s.safetensors", "--prompt", "find rust"]  # fmt: skip
+             "--speech-weights", "s.safetensors", "--prompt", "find rust",
+             "--device", "cpu"]  # fmt: skip
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert asked == [("find rust", "segment crack")]
-    assert expected == [["segment crack"]], "what the weights know is what is expected"
+    assert expected == [(["segment crack"], "cpu")], "what the weights know is what is expected"
     assert "heard 'segment crack'" in result.output
     hears(monkeypatch, "segment crock", 0.2)
     result = CliRunner().invoke(app, words)

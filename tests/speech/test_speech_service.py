@@ -105,7 +105,12 @@ def test_silence_is_no_error(port, count):
         ({"features": [[[0.0] * 20]]}, "1 values in row 0, expected 20"),
         ({"wave": [0.0]}, "has no `features`; one feature object per request"),
         ([{"features": []}, {"features": []}], "one feature object per request"),
-        ({"features": [["x"] * 20]}, "not a table of numbers"),
+        ({"features": [["x"] * 20]}, "not a table of numbers: 'x' in row 0, column 0"),
+        ({"features": [[0.0] * 19 + ["1"]]}, "not a table of numbers: '1' in row 0, column 19"),
+        ({"features": [[0.0] * 19 + [True]]}, "not a table of numbers: True in row 0, column 19"),
+        ({"features": [[0.0] * 19 + [7 * 10**399]]}, "0 in row 0, column 19, which is no log-mel"),
+        ({"features": [[0.0] * 19 + [1e20]]}, "hold 1e+20 in row 0, column 19"),
+        ({"features": None}, "not a table of numbers"),
     ],
 )
 def test_features_of_a_wrong_shape_are_told_so(port, values, message):
@@ -117,6 +122,8 @@ def test_features_of_a_wrong_shape_are_told_so(port, values, message):
 def test_bodies_that_are_no_json_and_no_sound_are_told_so(port):
     status, answer = ask(port, "POST", "/features", b"{broken")
     assert (status, "no JSON" in answer["error"]) == (422, True)
+    status, answer = ask(port, "POST", "/features", b'{"features":' + b"[" * 200_000)
+    assert (status, "nested too deeply; one feature" in answer["error"]) == (422, True)
     status, answer = ask(port, "POST", "/transcribe", *form(b"no sound at all" * 20))
     assert (status, answer["error"][:31]) == (422, "the file: cannot be read as sou")
     assert "/tmp" not in answer["error"]

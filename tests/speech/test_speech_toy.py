@@ -93,6 +93,10 @@ def test_wrong_settings_are_all_named_at_once(tmp_path):
         train_speech(load_speech_config([f"output_dir={tmp_path}"]), say=silent)
     with pytest.raises(ConfigError, match="not of the form key=value"):
         load_speech_config(["toy"])
+    with pytest.raises(ConfigError, match=r"data\.manifest is empty -> give it a value, or"):
+        load_speech_config(["data="])
+    with pytest.raises(ConfigError, match=r"plot_format='pgn' is not one of .*did you mean 'png'"):
+        load_speech_config(["data=toy", "evaluation.plot_format=pgn"])
     with pytest.raises(ConfigError, match="windows would be lost"):
         load_speech_config(["frontend.stack=1", "frontend.skip=2"])
 

@@ -9,14 +9,17 @@ import torch
 from speech_samples import SMALL, write_tones
 
 from faultline.artifacts.bundle import load_bundle
+from faultline.artifacts.contents import Threshold
 from faultline.errors import BundleError, ConfigError, LeakageError, UnknownNameError
 from faultline.speech.averaging import mean_state
 from faultline.speech.bundle import build_recogniser, load_speech_bundle
 from faultline.speech.data.prepare import prepare_speech
 from faultline.speech.evaluate import evaluate_speech
 from faultline.speech.fit import train_speech
+from faultline.speech.kind import SpeechKind
 from faultline.speech.scoring import ErrorRateScorer
 from faultline.speech.settings import load_speech_config, to_yaml
+from faultline.speech.task import validate
 from faultline.speech.tokenizer import CharacterTokenizer
 
 
@@ -214,3 +217,38 @@ def test_counts_are_right_when_they_round_with_the_tail():
     scorer.counted, scorer.wanted = [2.7, 3.72, 1.5, 1.0], [2, 4, 1, 1]
     assert scorer.count_exact(0.45) == 0.75
     assert scorer.count_exact(0.6) == 0.5
+    assert scorer.scores(Threshold())["count_exact"] == 0.75
+
+
+def test_counts_are_judged_by_the_tail_of_the_network(tones):
+    config = load_speech_config([f"data={tones}", *SMALL, "model.tail=0.9"])
+    kind = SpeechKind()
+    prepared = kind.prepare(config)
+    task, scorer = kind.task(config, prepared), kind.scorer(config, prepared, "fp32")
+    validate(task, kind.validation_loader(config, prepared), scorer.count)
+    found = scorer.scores(Threshold())["count_exact"]
+    assert (scorer.tail, found) == (0.9, scorer.count_exact(0.9))
+    scorer.counted = [wanted + 0.3 for wanted in scorer.wanted]
+    assert scorer.scores(Threshold())["count_exact"] == 0, "with a tail of 0.45 all were right"
+    scorer.start()
+    assert scorer.tail == 0.45
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [("model.skip=1", "model.skip cannot be set: set frontend.skip"),
+     ("model.stack=3", "model.stack cannot be set: set frontend.stack"),
+     ("model.mels=80", "model.mels cannot be set: set frontend.mels"),
+     ("model.vocabulary=9", "model.vocabulary cannot be set: leave it out: it is counted in the")],
+)  # fmt: skip
+def test_settings_that_follow_from_the_data_are_not_the_networks(tones, word, message):
+    with pytest.raises(ConfigError, match=message):
+        train_speech(load_speech_config([f"data={tones}", *SMALL, word]), say=silent)
+
+
+@pytest.mark.parametrize("rate", [1, 10, 999])
+def test_a_rate_below_any_recording_is_refused(rate):
+    rule = rf"frontend\.sample_rate={rate} must be 0 \(.*\) or 1000 and more"
+    with pytest.raises(ConfigError, match=rule):
+        load_speech_config([f"frontend.sample_rate={rate}"])
+    assert load_speech_config(["frontend.sample_rate=1000"]).frontend.sample_rate == 1000

@@ -100,12 +100,82 @@ def test_feature_files_are_recognised_like_their_sound(recogniser, tmp_path):
     np.save(tmp_path / "abc.npy", features)
     (written,) = transcribe_paths(recogniser, [tmp_path / "abc.npy"])
     assert written.transcript.text == recogniser.transcribe_waves([wave])[0].text
+    np.save(tmp_path / "huge.npy", np.full_like(features, 1e20))
+    (huge,) = transcribe_paths(recogniser, [tmp_path / "huge.npy"])
+    assert huge.error == (
+        f"{tmp_path / 'huge.npy'}: features hold 1e+20 in row 0, column 0, "
+        "which is no log-mel energy (-1000 to 1000)"
+    )
     np.save(tmp_path / "wrong.npy", features[:, :7])
     np.save(tmp_path / "object.npy", np.array([{"a": 1}]), allow_pickle=True)
     wrong, unsafe = transcribe_paths(recogniser, [tmp_path / "wrong.npy", tmp_path / "object.npy"])
     assert f"shape ({len(features)}, 7), expected (frames, 20)" in wrong.error
     assert "wrong.npy" in wrong.error
     assert "is no array of features" in unsafe.error
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [((10**12, 20), "mmap length is greater than file size"), ((2**62, 20), "array is too big"),
+     ((-5, 20), "must be positive"), ((41, 20), "mmap length is greater")],
+)  # fmt: skip
+def test_a_feature_file_that_lies_about_its_size_costs_only_itself(
+    recogniser, tmp_path, shape, reason
+):
+    wave = say_tones("abc")
+    features = recogniser.frontend.features(wave)
+    np.save(tmp_path / "good.npy", features)
+    with (tmp_path / "liar.npy").open("wb") as stream:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(np.zeros((40, 20), np.float32).tobytes())
+    liar, good = transcribe_paths(recogniser, [tmp_path / "liar.npy", tmp_path / "good.npy"])
+    assert liar.error.startswith(f"{tmp_path / 'liar.npy'}: is no array of features: ")
+    assert reason in liar.error
+    assert good.transcript.text == recogniser.transcribe_waves([wave])[0].text
+
+
+def test_files_that_are_no_array_of_features_are_told_so(recogniser, tmp_path):
+    np.savez(tmp_path / "several", a=np.zeros(3))
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
+    (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY\x01\x00\x05\x00{'a':")
+    (tmp_path / "text.npy").write_text("nothing of the kind")
+    names = [tmp_path / f"{name}.npy" for name in ("several", "broken", "text")]
+    several, *others = transcribe_paths(recogniser, names)
+    assert several.error == f"{names[0]}: holds several arrays; give one .npy file each"
+    assert all("is no array of features" in other.error for other in others)
+
+
+def test_long_features_are_written_piece_by_piece(recogniser, tmp_path):
+    pause = np.zeros(RATE // 2, np.float32)
+    wave = np.concatenate([np.concatenate([say_tones("abc", seed=n), pause]) for n in range(20)])
+    features = recogniser.frontend.features(wave)
+    np.save(tmp_path / "long.npy", features)
+    longest = []
+    recognise = recogniser.network.recognise
+
+    def watched(features, lengths):
+        longest.append(int(lengths.max()))
+        return recognise(features, lengths)
+
+    recogniser.network.recognise = watched
+    try:
+        (written,) = transcribe_paths(recogniser, [tmp_path / "long.npy"])
+        assert max(longest) * 0.01 <= recogniser.longest < len(features) * 0.01 / 3
+        whole = recogniser.transcribe_features([features], whole=True)[0]
+        assert longest[-1] == len(features)
+    finally:
+        recogniser.network.recognise = recognise
+    assert written.transcript.duration == pytest.approx(whole.duration)
+    starts = [round(token.start, 6) for token in written.transcript.tokens]
+    assert starts == sorted(starts)
+
+
+def test_samples_of_an_impossible_size_are_no_silence(recogniser):
+    with pytest.raises(DataError, match=r"its samples reach 1e\+37, where full scale is 1"):
+        recogniser.transcribe_waves([np.full(4000, 1e37, np.float32)])
+    with pytest.raises(DataError, match="4000 of its samples are not finite"):
+        recogniser.transcribe_waves([np.full(4000, np.nan, np.float32)])
 
 
 def test_a_batch_gives_what_single_clips_give(recogniser):
@@ -170,6 +240,16 @@ def test_a_manifest_of_a_folder(tones, tmp_path):
     assert "24 recordings of 2 speakers" in result.output
     rows = list(csv.DictReader((tmp_path / "m.csv").read_text().splitlines()))
     assert {row["speaker"] for row in rows} == {"x", "y"}
+    with pytest.raises(DataError) as caught:
+        run("manifest", tones / "wav", "--save", tmp_path / "m.csv")
+    assert str(caught.value) == (
+        f"{tmp_path / 'm.csv'}: is there already -> move it away, or name another with --save"
+    )
+    shutil.copytree(tones / "wav", tmp_path / "wav")
+    (tmp_path / "wav" / "manifest.jsonl").write_text("hours of work\n")
+    with pytest.raises(DataError, match=r"wav/manifest\.jsonl: is there already"):
+        run("manifest", tmp_path / "wav")
+    assert (tmp_path / "wav" / "manifest.jsonl").read_text() == "hours of work\n"
 
 
 def test_a_picture_of_how_tokens_fire(tones, tone_run, tmp_path):

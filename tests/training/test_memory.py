@@ -3,7 +3,7 @@
 import pytest
 
 from faultline.errors import ConfigError
-from faultline.profiling.backbones import DOCUMENT, document_curve
+from faultline.profiling.backbones import DOCUMENT
 from faultline.training.memory import MemoryCurve, Tier, plan_batch, tier
 
 GB = 10**9
@@ -11,6 +11,12 @@ GB = 10**9
 
 def straight(fixed, each, batches=(1, 2, 4, 8)):
     return MemoryCurve({batch: round((fixed + each * batch) * GB) for batch in batches})
+
+
+def document_curve(name):
+    """The document's own measurements."""
+    peaks = DOCUMENT[name].gigabytes
+    return MemoryCurve({batch: round(peak * GB) for batch, peak in peaks.items()})
 
 
 def test_the_line_is_found_and_extended():

@@ -76,7 +76,7 @@ class TestTraining:
         assert bundle.label_space.kind is LabelKind.MULTICLASS
 
     def test_the_console_speaks_of_mean_iou(self, data, tmp_path, capsys):
-        words = ["trainer.max_epochs=1", "data.crops_per_image=1"]
+        words = ["trainer.max_epochs=1", "data.crops_per_image=1", "trainer.guard_epochs=0"]
         assert run("train", f"data={data}", f"output_dir={tmp_path}", *TRAIN, *words) == 0
         shown = capsys.readouterr().out
         assert "mean IoU" in shown

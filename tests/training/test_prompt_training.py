@@ -204,6 +204,9 @@ class TestGuardAtChance:
             assert not lines
             guard.on_validation_end(SimpleNamespace(global_step=step), None)
         assert any("no foreground after 3 validations" in line for line in lines) is tells
+        guard.look_back()
+        dead = iou < 0.165  # 1.1 times chance
+        assert sum("no foreground" in line for line in lines) == dead
 
 
 class TestRepeating:

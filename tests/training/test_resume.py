@@ -13,6 +13,8 @@ from training_settings import SMALL, settings, silent, train_until_killed
 
 from faultline.config import load_config
 from faultline.training.fit import train
+from faultline.training.history import History
+from faultline.training.terminal import tell_end
 
 
 def last_weights(run):
@@ -53,6 +55,20 @@ def interrupted_after(data, out, words, step, monkeypatch):
     return RunFolder.open(resolve_run(out / "scratch_ed_plus_dropout" / "latest"
                                       if "model=scratch_ed_plus_dropout" in words
                                       else out / "scratch_ed_plus" / "latest"))  # fmt: skip
+
+
+def test_ctrl_c_before_the_first_step_leaves_nothing_to_resume(line_data, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(History, "on_train_epoch_start", interrupt)
+    result = train(settings(line_data, tmp_path), say=silent)
+    assert result.interrupted
+    lines = []
+    assert tell_end(result, "faultline train", lines.append) == 130
+    assert lines == [
+        "stopped before the first step: there is nothing to resume, give the command again"
+    ]
 
 
 def heed_ctrl_c():

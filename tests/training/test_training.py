@@ -258,6 +258,19 @@ def test_the_guard_is_silent_when_training_works(trained):
     assert "no foreground" not in "\n".join(trained[1])
 
 
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_a_training_that_ends_at_chance_gets_its_diagnosis_at_the_end(epochs, line_data, tmp_path):
+    words = ("loss=bce", "optimizer.lr=1e-9", f"trainer.max_epochs={epochs}")
+    lines = []
+    train(settings(line_data, tmp_path, *words), say=lines.append)
+    told = [line for line in lines if "no foreground" in line]
+    count = "1 validation" if epochs == 1 else "4 validations"
+    assert [line.partition("\n")[0] for line in told] == [
+        f"no foreground at the end, after {count}"
+    ]
+    assert "Diagnosis of the predictions" in told[0]
+
+
 def test_cosine_rises_and_falls():
     rising = [cosine_factor(step, 0.0, 10, 0.1) for step in range(10)]
     assert rising == pytest.approx([0.1 * (n + 1) for n in range(10)])

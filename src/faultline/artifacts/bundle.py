@@ -105,7 +105,7 @@ class Bundle:
             raise BundleError(
                 f"its model cannot be built: {error}",
                 where=self.source,
-                remedy="use the Faultline version, and install the plug-ins, it was trained with",
+                remedy="use the version of Faultline and the plugins that it was trained with",
             ) from error
         self._check_fit(model)
         model.load_state_dict(self.state)
@@ -288,7 +288,7 @@ def _check_version(path: Path, text: str) -> None:
         raise BundleError(
             f"was written in bundle format {text}; this Faultline reads up to {FORMAT_VERSION}",
             where=path,
-            remedy="update Faultline (pip install --upgrade faultline)",
+            remedy="install a newer version of Faultline",
         )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from faultline.errors import ConfigError
+from faultline.types import check_threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +156,9 @@ class Threshold:
         """A threshold that a person set; it wins over a tuned one.
 
         Raises:
-            ConfigError: `value` is not within 0-1.
+            ConfigError: `value` does not lie between 0 and 1, both excluded.
         """
-        return cls(float(value), "by_hand", source)
+        return cls(check_threshold(float(value)), "by_hand", source)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; without `classes` where there are none."""

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from faultline.artifacts.figures import check_figure_format, new_figure, save_figure
+from faultline.artifacts.figures import new_figure, save_figure
 from faultline.artifacts.run import RunFolder
+from faultline.config.validate import figure_format
 from faultline.errors import OutputError
 
 _AXES = ("epoch", "step")
@@ -80,7 +81,7 @@ def plot_curves(
         ConfigError: The format is unknown.
         OutputError: A file cannot be written.
     """
-    check_figure_format(file_format)
+    figure_format(file_format)
     if isinstance(run, RunFolder):
         source, target = run.metrics_csv, run.plots
     else:

@@ -30,7 +30,9 @@ def resolve_device(requested: str | torch.device = "auto") -> torch.device:
     try:
         device = torch.device("cuda" if requested == "gpu" else requested)
     except RuntimeError as error:
-        raise ConfigError(f"unknown device {requested!r}", remedy="auto, cpu, cuda, mps") from error
+        raise ConfigError(
+            f"unknown device {requested!r}", remedy="use auto, cpu, cuda or mps"
+        ) from error
     if not _is_available(device):
         raise ConfigError(
             f"device {str(requested)!r} is not available on this machine",

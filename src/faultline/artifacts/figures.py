@@ -8,9 +8,9 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from faultline.config.validate import figure_format
 from faultline.errors import ConfigError
 from faultline.files import atomic_path
-from faultline.registry import did_you_mean
 
 # Uncompressed, one page of line art at 1200 dpi is more than 100 MB.
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -23,22 +23,6 @@ def new_figure(width: float = 7.0, height: float = 4.2) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
-
-
-def check_figure_format(file_format: str) -> str:
-    """The format's name as Matplotlib knows it ("PNG", ".png" -> "png").
-
-    Raises:
-        ConfigError: Matplotlib cannot write it.
-    """
-    name = file_format.lower().lstrip(".")
-    known = FigureCanvasAgg.get_supported_filetypes()
-    if name not in known:
-        raise ConfigError(
-            f"unknown plot format {file_format!r}{did_you_mean(name, known)}",
-            remedy=f"known: {', '.join(sorted(known))}",
-        )
-    return name
 
 
 def save_figure(figure: Figure, stem: Path, file_format: str = "png", dpi: int = 150) -> Path:
@@ -54,7 +38,7 @@ def save_figure(figure: Figure, stem: Path, file_format: str = "png", dpi: int =
         ConfigError: The format is unknown or `dpi` is not positive.
         OutputError: The file cannot be written.
     """
-    name = check_figure_format(file_format)
+    name = figure_format(file_format)
     if dpi < 1:
         raise ConfigError(f"dpi is {dpi}, must be at least 1")
     path = stem.with_name(f"{stem.name}.{name}")

@@ -78,11 +78,11 @@ def resolve_precision(requested: str = "auto", device: str | torch.device = "aut
     if name is None:
         raise ConfigError(
             f"unknown precision {requested!r}{did_you_mean(str(requested), _NAMES)}",
-            remedy="auto, fp32, bf16 or fp16",
+            remedy="use auto, fp32, bf16 or fp16",
         )
     device = resolve_device(device)
     if name == "fp16" and device.type == "cpu":
-        raise ConfigError("fp16 is not for a CPU", remedy="use precision=auto, bf16 or fp32")
+        raise ConfigError("fp16 cannot be used on a CPU", remedy="use precision=auto, bf16 or fp32")
     if name != "auto":
         return Resolved(name, f"{name} was asked for")
     if device.type == "cuda":

@@ -6,14 +6,14 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from faultline.errors import BundleError, ConfigError, OutputError
-from faultline.files import write_json, write_text
+from faultline.files import check_folder, write_json, write_text
 
 CONFIG_NAME = "config.yaml"
 LATEST_NAME = "latest"
@@ -22,6 +22,7 @@ _CHECKPOINTS = "checkpoints"
 _BEST_PLACES = (Path(_CHECKPOINTS) / BEST_NAME, Path(BEST_NAME))
 _NAME = re.compile(r"[\w][\w.+=@ -]*")
 _ATTEMPTS = 16
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,9 @@ class RunFolder:
             ConfigError: `experiment` is not usable as a folder name.
             OutputError: The folder cannot be written.
         """
-        if not _NAME.fullmatch(experiment) or experiment == LATEST_NAME:
-            raise ConfigError(
-                f"experiment {experiment!r} cannot be a folder name",
-                remedy="use letters, digits, '_', '-' and '.', starting with a letter or digit",
-            )
+        check_experiment(experiment)
         home = Path(root) / experiment
+        check_folder(home)
         try:
             run = cls(_new_folder(home))
             run.checkpoints.mkdir()
@@ -124,6 +122,19 @@ class RunFolder:
             OutputError: It cannot be written.
         """
         write_json(self.provenance, dict(values))
+
+
+def check_experiment(name: str) -> None:
+    """Make sure that an experiment's folder can have this name.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if not _NAME.fullmatch(name) or name == LATEST_NAME:
+        raise ConfigError(
+            f"experiment {name!r} cannot be a folder name",
+            remedy="use letters, digits, '_', '-' and '.', starting with a letter or digit",
+        )
 
 
 def _new_folder(home: Path) -> Path:
@@ -212,16 +223,71 @@ def resolve_weights(path: str | Path) -> Path:
         for place in _BEST_PLACES:
             if (folder / place).is_file():
                 return folder / place
-    what = f"this folder holds no {BEST_NAME}" if start.is_dir() else "no such file or folder"
-    raise BundleError(what, where=path, remedy=_nearby(start))
+    raise _no_weights(path, start)
 
 
-def _nearby(path: Path) -> str:
-    folder = next((f for f in (path, *path.parents) if f.is_dir()), Path())
-    found = sorted({*folder.glob("*.safetensors"), *folder.glob("checkpoints/*.safetensors")})
+def _no_weights(path: str | Path, start: Path) -> BundleError:
+    """The error for a place without weights, which says what there is instead."""
+    if not start.is_dir():
+        return BundleError("no such file or folder", where=path, remedy=_files_near(start))
+    if found := _files(start):
+        listed = ", ".join(map(str, found[:_SHOWN]))
+        return BundleError(
+            f"this folder holds no {BEST_NAME}", where=path, remedy=f"give one of {listed}"
+        )
+    newest = start if is_run(start) else follow_latest(start / LATEST_NAME)
+    runs = sorted(_runs_below(start), key=lambda run: run.name, reverse=True)
+    done = [run for run in runs if (run / _BEST_PLACES[0]).is_file()]
+    if is_run(newest):
+        its = "" if newest == start else f"the newest run there, {newest.resolve().name}, "
+        what = f"{its}has no weights yet: its training has not validated"
+        remedy = "wait for its first validation, or resume it"
+        remedy += f"; earlier runs have weights: {_listed(done)}" if done else ""
+        return BundleError(what, where=path, remedy=remedy)
+    if done:
+        what = f"this folder holds no {BEST_NAME}, but runs below it do"
+        return BundleError(what, where=path, remedy=f"give one, newest first: {_listed(done)}")
+    if runs:
+        what = "no training in this folder has validated yet, so there are no weights"
+        return BundleError(what, where=path, remedy="wait for a first validation, or resume one")
+    return BundleError(f"this folder holds no {BEST_NAME}", where=path, remedy=_files_near(start))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted({*folder.glob("*.safetensors"), *folder.glob("checkpoints/*.safetensors")})
+
+
+def _files_near(path: Path) -> str:
+    folder = next((one for one in (path, *path.parents) if one.is_dir()), Path())
+    found = _files(folder)
     if not found:
         return f"give a run's folder or the {BEST_NAME} in it"
-    return f"there: {', '.join(str(file) for file in found[:3])}"
+    return f"there: {', '.join(str(file) for file in found[:_SHOWN])}"
+
+
+def _runs_below(folder: Path, depth: int = 3) -> Iterator[Path]:
+    """Run folders in `folder`, its experiments and the points of an ablation."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or not entry.is_dir(follow_symlinks=False):
+                continue
+            inner = Path(entry.path)
+            if is_run(inner):
+                yield inner
+            elif depth > 1:
+                yield from _runs_below(inner, depth - 1)
+
+
+def _listed(runs: Sequence[Path]) -> str:
+    """The newest runs, by the name that an experiment's newest one always has."""
+    shown = [
+        run.with_name(LATEST_NAME)
+        if follow_latest(run.with_name(LATEST_NAME)).resolve() == run.resolve()
+        else run
+        for run in runs[:_SHOWN]
+    ]
+    more = f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
+    return ", ".join(map(str, shown)) + more
 
 
 def home_of(weights: str | Path) -> Path:

@@ -69,29 +69,31 @@ def infer(
         float | None, typer.Option("--mm-per-px", help="Scale, to measure in millimetres.")
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="severstal (masks), csv or json (classes).")
+        str, typer.Option("--format", help="severstal (for masks); csv or json (for classes).")
     ] = "",
     prompt: Annotated[
         list[str] | None, typer.Option("--prompt", help="What to outline; may be repeated.")
     ] = None,
     prompts: Annotated[
-        Path | None, typer.Option("--prompts", help="Text file of prompts, one a line.")
+        Path | None, typer.Option("--prompts", help="Text file of prompts, one per line.")
     ] = None,
     base: Annotated[
-        Path | None, typer.Option("--base", help="Local copy of the model that weights rest on.")
+        Path | None,
+        typer.Option("--base", help="Local copy of the CLIPSeg that the weights build on."),
     ] = None,
     speak: Annotated[
         Path | None, typer.Option("--speak", help="Recording of a spoken prompt.")
     ] = None,
     speech_weights: Annotated[
-        Path | None, typer.Option("--speech-weights", help="Recogniser that hears --speak.")
+        Path | None,
+        typer.Option("--speech-weights", help="Weights of the speech recogniser for --speak."),
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
 ) -> None:
-    """Outline or name defects on new photographs, as the weights can.
+    """Outline or name defects on new photographs, depending on the weights.
 
-    Outlining writes NAME_mask.png (0/255), NAME_overlay.png and one row a picture in
+    Outlining writes NAME_mask.png (0/255), NAME_overlay.png and one row per picture in
     measurements.csv; naming writes predictions.csv and predictions.json.
 
     Examples:
@@ -118,7 +120,7 @@ def infer(
         from faultline.speech.prompt import confirmed_prompt
 
         known = known_prompts(load_bundle(weights))
-        heard = confirmed_prompt(speak, speech_weights, phrases=known, say=say)
+        heard = confirmed_prompt(speak, speech_weights, phrases=known, device=device, say=say)
         prompt = [*(prompt or ()), heard]
     options = InferOptions(
         overlays=overlays, skip_existing=skip_existing, mm_per_px=mm_per_px, format=form,
@@ -142,9 +144,9 @@ def diagnose(
     device: Device = "auto",
     precision: Precision = "auto",
 ) -> None:
-    """Say in words what is wrong with the answers of weights, with tables and pictures.
+    """Explain in words why a model's predictions are poor.
 
-    Without data=FOLDER the pictures are those that the training validated on.
+    Without data=FOLDER it looks at the pictures that the training validated on.
 
     Examples:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -25,6 +26,7 @@ def main() -> None:
     from faultline.errors import ConfigError, FaultlineError
 
     try:
+        _refuse_empty(sys.argv[1:])
         app()
     except FaultlineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -35,6 +37,23 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe has gone: not our failure
         sys.stderr.close()
         sys.exit(0)
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """An empty value is a slip, such as an unset shell variable; as a path it means this folder.
+
+    Raises:
+        ConfigError: An option has one.
+    """
+    from faultline.errors import ConfigError
+
+    options = [one.removesuffix("=") for one in arguments if one[:2] == "--" and one[-1:] == "="]
+    pairs = pairwise(arguments)
+    options += [option for option, value in pairs if option[:2] == "--" and not value.strip()]
+    if options:
+        raise ConfigError(
+            f"{', '.join(options)} is empty", remedy="give it a value, or leave it out"
+        )
 
 
 def _show_version(value: bool) -> None:

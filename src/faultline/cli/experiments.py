@@ -17,27 +17,27 @@ def ablate(
         list[str] | None,
         typer.Argument(
             metavar="[GRID] [KEY=VALUE,VALUE...]...",
-            help="Name or YAML file of a grid, and settings; lists of values are swept over.",
+            help="Name or YAML file of a grid, then settings; lists of values are swept over.",
         ),
     ] = None,
     config: ConfigFile = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Go on with the ablation in this folder.")
+        Path | None, typer.Option("--resume", help="Resume the ablation in this folder.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and show the plan; run nothing.")
     ] = False,
     jobs: Annotated[
-        int, typer.Option("--jobs", help="Runs side by side, by Ray, each its own process.")
+        int, typer.Option("--jobs", help="Runs at the same time (by Ray, one process each).")
     ] = 1,
     ray: Annotated[
         str | None,
-        typer.Option("--ray", help="Address of a Ray cluster that shares the disk, or auto."),
+        typer.Option("--ray", help="Address of a Ray cluster with a shared file system, or auto."),
     ] = None,
 ) -> None:
-    """Train and evaluate every point of a grid over seeds, and tabulate what came of it.
+    """Train and evaluate every point of a grid over seeds, and tabulate the results.
 
-    Finished runs are not repeated: the same command goes on where it was stopped.
+    Finished runs are not repeated: run the same command again to resume.
 
     Examples:
 
@@ -58,13 +58,17 @@ def ablate(
 def summarize(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or above them.")],
     save: Annotated[
-        Path | None, typer.Option("--save", help="Output folder; the first of the runs' folders.")
+        Path | None, typer.Option("--save", help="Output folder (default: the first RUNS folder).")
     ] = None,
     curves: Annotated[
-        str, typer.Option("--curves", help="Runs to plot, by commas: names, folders or all.")
+        str, typer.Option("--curves", help="Runs to plot, comma-separated: names, folders, or all.")
     ] = "",
     group_by: Annotated[
-        str, typer.Option("--group-by", help="Settings to average by; all but the seed.")
+        str,
+        typer.Option(
+            "--group-by",
+            help="Settings to group runs by, comma-separated (default: all but the seed).",
+        ),
     ] = "",
 ) -> None:
     """Tabulate runs of any kind: scores over seeds, what they cost, and which is best.
@@ -97,10 +101,10 @@ def profile(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(help="Side of the pictures, or 256x1600; 256, for backbones 224."),
+        typer.Option(help="Picture side or HEIGHTxWIDTH (default 256; 224 for backbones)."),
     ] = None,
-    batch: Annotated[str, typer.Option(help="Batch sizes, by commas.")] = "1,2,4,8",
-    names: Annotated[str, typer.Option(help="Backbones, by commas; all by default.")] = "",
+    batch: Annotated[str, typer.Option(help="Batch sizes, comma-separated.")] = "1,2,4,8",
+    names: Annotated[str, typer.Option(help="Backbones, comma-separated (default: all).")] = "",
     nano: Annotated[bool, typer.Option("--nano", help="Backbones in their nano size.")] = False,
     save: Annotated[Path | None, typer.Option("--save", help="Output folder.")] = None,
     as_json: AsJson = False,

@@ -24,7 +24,10 @@ Threshold = Annotated[
     float | None, typer.Option("--threshold", help="Use this threshold; recorded as set by hand.")
 ]
 ModelName = Annotated[
-    str | None, typer.Option("--model", help="Model name; with weights, what they must hold.")
+    str | None,
+    typer.Option(
+        "--model", help="Model name. With --weights: fail unless the weights are of this model."
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]

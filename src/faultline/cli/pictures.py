@@ -15,17 +15,19 @@ from faultline.cli.options import ConfigFile, Overrides, say
 def doctor(
     overrides: Overrides = None,
     config: ConfigFile = None,
-    save: Annotated[Path | None, typer.Option("--save", help="Folder for the findings.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Output folder for the report.")
+    ] = None,
     system: Annotated[
         bool | None,
         typer.Option(
             "--system/--no-system",
-            help="Run every model, loss, split, ... once, and tell of each; done in brief "
-            "where no data set is given.",
+            help="Also self-test every model, loss, split and so on, and report each. "
+            "Without data= a summary is shown anyway.",
         ),
     ] = None,
 ) -> None:
-    """Check this machine and, with data=FOLDER, a data set. Exit code 1 if a result would suffer.
+    """Check this machine and, with data=FOLDER, a data set. Exits with 1 if it finds an error.
 
     Without a data set every part of the package runs once.
 
@@ -46,22 +48,34 @@ def doctor(
 def synthesize(
     folder: Annotated[Path, typer.Argument(help="New folder for the data set.")],
     kind: Annotated[
-        str, typer.Option(help="cracks, shapes or counted-shapes (lone or repeated).")
+        str,
+        typer.Option(
+            help="cracks, shapes, or counted-shapes (class: one of its kind, or one of several)."
+        ),
     ] = "cracks",
     train_count: Annotated[
-        int | None, typer.Option("--train", help="Training pictures: 60 cracks, 1600 shapes.")
+        int | None,
+        typer.Option("--train", help="Training pictures (default 60 for cracks, 1600 for shapes)."),
     ] = None,
     valid_count: Annotated[
-        int | None, typer.Option("--valid", help="Validation pictures: 12 or 100.")
+        int | None,
+        typer.Option(
+            "--valid", help="Validation pictures (default 12 for cracks, 100 for shapes)."
+        ),
     ] = None,
     test_count: Annotated[
-        int | None, typer.Option("--test", help="Test pictures: 12 or 200.")
+        int | None,
+        typer.Option("--test", help="Test pictures (default 12 for cracks, 200 for shapes)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same files.")] = 0,
-    height: Annotated[int | None, typer.Option(help="Height in pixels: 320 or 128.")] = None,
-    width: Annotated[int | None, typer.Option(help="Width in pixels: 480 or 128.")] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Height in pixels (default 320 for cracks, 128 for shapes).")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Width in pixels (default 480 for cracks, 128 for shapes).")
+    ] = None,
     shapes: Annotated[
-        str | None, typer.Option(help="Shapes, by commas: circle,ring,...; all by default.")
+        str | None, typer.Option(help="Shapes, comma-separated: circle,ring,... (default: all).")
     ] = None,
     noise: Annotated[float | None, typer.Option(help="Grain of shapes, in grey levels.")] = None,
     blur: Annotated[float | None, typer.Option(help="Blur of shapes, in pixels.")] = None,
@@ -69,10 +83,11 @@ def synthesize(
         float | None, typer.Option(help="Largest share of a shape that others cover.")
     ] = None,
     imbalance: Annotated[
-        float | None, typer.Option(help="The first shape over the last, in frequency.")
+        float | None,
+        typer.Option(help="How many times more often the first shape occurs than the last."),
     ] = None,
 ) -> None:
-    """Make a data set of drawn cracks or shapes, with exact masks, to try things on.
+    """Draw a data set of cracks or shapes, with exact masks, to try things out.
 
     Examples:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,10 +29,10 @@ def config(overrides: Overrides = None, file: ConfigFile = None) -> None:
 def contracts(
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Page whose generated parts are brought up to date."),
+        typer.Option("--save", help="Page to update in place, such as docs/contracts.md."),
     ] = None,
 ) -> None:
-    """Show what crosses the borders of the package: records, losses, every stage of every model.
+    """Show the package's interfaces: records, losses, shapes at every stage of every network.
 
     Examples:
 
@@ -39,21 +40,23 @@ def contracts(
 
       faultline contracts --save docs/contracts.md
     """
-    from faultline.evaluation.contract_page import new_page, renewed, save_page
+    from faultline.evaluation.contract_page import PARTS, new_page, renewed, save_page
+    from faultline.speech.contract_page import PARTS as OF_SPEECH
 
+    parts = {**PARTS, **OF_SPEECH}
     if save is None:
-        print(renewed(new_page()), end="")
+        print(renewed(new_page(parts), parts), end="")
         return
-    save_page(save)
+    save_page(save, parts)
     say(f"tables in {save}")
 
 
 @list_app.command("models")
 def list_models(as_json: AsJson = False) -> None:
-    """Models."""
+    """Models, with the task that each is made for."""
     from faultline.models import MODELS
 
-    _list(MODELS, as_json)
+    _list(MODELS, as_json, _made_for)
 
 
 @list_app.command("backbones")
@@ -107,16 +110,32 @@ def list_importers(as_json: AsJson = False) -> None:
     _list(IMPORTERS, as_json)
 
 
-def _list(registry: Any, as_json: bool) -> None:
+def _made_for(model: dict[str, Any]) -> str:
+    """The tasks of a model, by its tags, as `faultline.training.kinds` has them."""
+    from faultline.models.registry import NETWORK_ONLY
+    from faultline.tasks import SEGMENTATION, TASKS
+
+    named = [tag for tag in model["tags"] if tag in TASKS]
+    none = "no task" if NETWORK_ONLY in model["tags"] else SEGMENTATION
+    return ", ".join(named) or none
+
+
+def _list(
+    registry: Any, as_json: bool, kind: Callable[[dict[str, Any]], str] = lambda row: ""
+) -> None:
     import json
 
     rows = [entry.describe() for entry in registry]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    width = max((len(row["name"]) for row in rows), default=0)
-    for row in rows:
-        print(f"{row['name']:<{width}}  {row['summary']}")
-        if row["settings"]:
-            shown = ", ".join(f"{key}={value!r}" for key, value in row["settings"].items())
+    names, kinds = [row["name"] for row in rows], [kind(row) for row in rows]
+    width, space = max(map(len, names), default=0), max(map(len, kinds), default=0)
+    for name, what, row in zip(names, kinds, rows, strict=True):
+        column = f"{what:<{space}}  " if space else ""
+        print(f"{name:<{width}}  {column}{row['summary']}")
+        # What has no default is given by Faultline itself.
+        settings = {key: value for key, value in row["settings"].items() if value != "required"}
+        if settings:
+            shown = ", ".join(f"{key}={value!r}" for key, value in settings.items())
             print(f"{'':<{width}}  {shown}")

@@ -27,10 +27,13 @@ def train(
     config: ConfigFile = None,
     model: ModelName = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Go on with this interrupted run folder.")
+        Path | None, typer.Option("--resume", help="Resume the interrupted run in this folder.")
     ] = None,
 ) -> None:
     """Train a model and keep its best weights in a run folder.
+
+    The flags of the prompted-segmentation document (--data_dir, --epochs, --lr,
+    --use_weighted_loss, --tune_threshold and so on) are understood too.
 
     Examples:
 
@@ -56,15 +59,16 @@ def crossvalidate(
     config: ConfigFile = None,
     model: ModelName = None,
     save: Annotated[
-        Path | None, typer.Option("--save", help="Output folder; the same one goes on.")
+        Path | None,
+        typer.Option("--save", help="Output folder; give the same one again to resume."),
     ] = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="Compare with this other cross-validation.")
     ] = None,
 ) -> None:
-    """Train a classifier on every fold and score it on what each fold held out.
+    """Train a classifier for each fold and score each on its held-out pictures.
 
-    The same call goes on where an interrupted one stopped.
+    Run the same command again to resume.
 
     Examples:
 
@@ -82,18 +86,22 @@ def crossvalidate(
 def reproduce(
     run: Annotated[Path, typer.Argument(help="A finished run.")],
     save: Annotated[
-        Path | None, typer.Option("--save", help="Folder of runs for the second training.")
+        Path | None, typer.Option("--save", help="Folder for the second training's run.")
     ] = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="Compare with this run; train nothing.")
     ] = None,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", help="Of the score, where bits cannot repeat.")
+        float,
+        typer.Option(
+            "--tolerance",
+            help="Allowed score difference where bit-identical results are impossible.",
+        ),
     ] = 0.02,
 ) -> None:
     """Train a run's settings again and compare weights, history, scores, data and machine.
 
-    Exit code 0 if it came out again, else 1.
+    Exits with 0 if the result is the same again, with 1 if not.
 
     Examples:
 

@@ -39,8 +39,8 @@ def split_shares(strategy: str) -> dict[str, float] | None:
     train, valid, test = (int(part) for part in match.groups())
     if train + valid + test != 100 or not train or not valid:
         raise ConfigError(
-            f"data.split_strategy={strategy!r}: the parts are per cent of train, valid and test, "
-            "100 in all, and the first two not 0"
+            f"data.split_strategy={strategy!r}: three percentages (train, valid, test) must sum to "
+            "100; train and valid must be above 0"
         )
     return {"train": train / 100, "valid": valid / 100, "test": test / 100}
 

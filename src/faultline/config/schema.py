@@ -53,7 +53,7 @@ class DataConfig:
             pictures of rare classes more often, `class_aware` a class by turns.
         foreground_share: Share of the crops that are placed around a foreground pixel.
         crops_per_image: Crops of each picture an epoch; 0 means as many as cover it once.
-        batch_size: Crops a step.
+        batch_size: Crops per step.
         num_workers: Loader processes; -1 chooses (0 on a CPU, up to 8 with a GPU).
         cache: Where decoded pictures are kept: `ram`, `disk` or `none`.
         cache_gib: Memory that the cache may take.
@@ -150,7 +150,7 @@ class TrainerConfig:
             stopping; 0 is off.
         ema: Decay of averaged weights; 0 is off.
         keep_best: Bundles that stay: the best one, and above 1 those that were the best before it.
-        checkpoint_every_steps: Steps between resume points, besides one an epoch; 0 for none.
+        checkpoint_every_steps: Steps between resume points, besides one per epoch; 0 for none.
             Only the last point stays.
         validate_every: Epochs between validations.
         guard_epochs: Validations with dead foreground before training says so; 0 is off.
@@ -183,7 +183,7 @@ class EvaluationConfig:
 
     Attributes:
         radius: Tolerance of precision, recall and F1 in pixels.
-        tau: Dilation of the skeletons for clIoU in pixels.
+        tau: Tolerance of clIoU in pixels.
         examples: Pictures shown of each of best, median and worst; of a classification, of each
             class as many right and wrong ones.
         min_positives: Validation pictures of a class from which it gets a threshold of its own.
@@ -245,7 +245,8 @@ class Config:
         experiment: Folder name under `output_dir`; the model's name by default.
         output_dir: Where run folders go.
         seed: Seed of every random source.
-        deterministic: Forbid non-repeatable kernels.
+        deterministic: Take kernels that repeat where there are any; the others, all of a GPU, run
+            with a warning.
         task: What is learnt: `segmentation`, `classification`, `prompted`, or `auto`: what the
             model is made for.
         threshold: `auto` (chosen on validation) or a number, then recorded as set by hand.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from faultline.config.data_rules import picture_size, splitting_faults
+from faultline.config.paths import expand_home
 from faultline.config.schema import Config
 from faultline.errors import ConfigError
 from faultline.registry import did_you_mean
 from faultline.tasks import AUTO, TASKS
+from faultline.types import check_threshold
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "data.validation": ("auto", "split", "train"),
@@ -77,6 +80,7 @@ _SPELLINGS = {
     "cosine_warmup": "cosine",
     "adam_w": "adamw",
 }
+_USUAL_FORMATS = ("png", "svg", "pdf", "jpg", "jpeg", "tif", "tiff", "eps", "webp")
 _DURATION = re.compile(
     "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in ("d", "h", "m(?:in)?", "s"))
 )
@@ -88,44 +92,72 @@ def validate(config: Config) -> Config:
     Raises:
         ConfigError: All broken rules in one message.
     """
+    if problems := broken_rules(config):
+        raise ConfigError("; ".join(problems))
+    return config
+
+
+def broken_rules(config: Config) -> list[str]:
+    """Normalise spellings and paths; what is broken of the rules, one sentence each."""
+    expand_home(config)
     if "type" in config.loss:  # the spelling of the classification document
         config.loss["name"] = config.loss.pop("type")
     for section in (config.optimizer, config.scheduler):
         section.name = _SPELLINGS.get(section.name.lower(), section.name.lower())
     problems = [*_choices(config), *_ranges(config), *_names(config), *_task(config)]
     problems += splitting_faults(config.data)
+    rules: list[tuple[Callable[[Any], object], Any]] = [
+        (picture_size, config.data.image_size),
+        (duration, config.trainer.max_time),
+        (figure_format, config.evaluation.plot_format),
+    ]
+    for check, value in rules:
+        try:
+            check(value)
+        except ConfigError as error:
+            problems.append(str(error))
     try:
-        picture_size(config.data.image_size)
+        config.threshold = threshold_setting(config.threshold)
     except ConfigError as error:
         problems.append(str(error))
-    try:
-        config.threshold = check_threshold(config.threshold)
-    except ConfigError as error:
-        problems.append(str(error))
-    try:
-        duration(config.trainer.max_time)
-    except ConfigError as error:
-        problems.append(str(error))
-    if problems:
-        raise ConfigError("; ".join(problems))
-    return config
+    return problems
 
 
-def check_threshold(value: Any) -> str | float:
+def threshold_setting(value: Any) -> str | float:
     """`auto`, or a number strictly between 0 and 1.
 
     Raises:
         ConfigError: Anything else.
     """
-    if value == "auto":
+    if isinstance(value, str) and value.casefold() == "auto":
         return "auto"
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0.0 < number < 1.0:
-        raise ConfigError(f"threshold={value!r}: must be `auto` or a number between 0 and 1")
-    return number
+        return check_threshold(float(value))
+    except (TypeError, ValueError, ConfigError):
+        raise ConfigError(
+            f"threshold={value!r} must be `auto` or a number between 0 and 1, both excluded"
+        ) from None
+
+
+def figure_format(name: str) -> str:
+    """A format's name as Matplotlib knows it ("PNG", ".png" -> "png").
+
+    Raises:
+        ConfigError: Matplotlib cannot write it.
+    """
+    plain = name.lower().lstrip(".")
+    if plain in _USUAL_FORMATS:
+        return plain
+    # Slow to import, and needed for what is rare or wrong only.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    known = FigureCanvasAgg.get_supported_filetypes()
+    if plain not in known:
+        raise ConfigError(
+            f"evaluation.plot_format={name!r} is not one of {', '.join(sorted(known))}"
+            f"{did_you_mean(plain, known)}"
+        )
+    return plain
 
 
 def duration(text: str | None) -> timedelta | None:
@@ -188,5 +220,11 @@ def _ranges(config: Config) -> list[str]:
 
 
 def _names(config: Config) -> list[str]:
-    missing = [key for key in ("model", "loss") if not getattr(config, key).get("name")]
-    return [f"{key}.name is missing" for key in missing]
+    problems = []
+    for key in ("model", "loss"):
+        name = getattr(config, key).get("name")
+        if not name:
+            problems.append(f"{key}.name is missing")
+        elif not isinstance(name, str):
+            problems.append(f"{key}.name={name!r} must be one name, such as {key}=NAME")
+    return problems

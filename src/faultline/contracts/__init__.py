@@ -8,7 +8,14 @@ On by default; `FAULTLINE_CHECKS=0` or `with checks("off")` switches them off.
 
 from __future__ import annotations
 
-from faultline.contracts.nonfinite import NonFinite, first_nonfinite
+from faultline.contracts.nonfinite import NonFinite, first_nonfinite, first_nonfinite_in
 from faultline.contracts.tensors import check_tensor, checks, set_checks
 
-__all__ = ["NonFinite", "check_tensor", "checks", "first_nonfinite", "set_checks"]
+__all__ = [
+    "NonFinite",
+    "check_tensor",
+    "checks",
+    "first_nonfinite",
+    "first_nonfinite_in",
+    "set_checks",
+]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -54,12 +55,36 @@ def first_nonfinite(model: nn.Module, *inputs: Any, **named: Any) -> NonFinite |
     Returns:
         None where every value of every layer is finite.
     """
+    return _watched(model, _Watcher(), lambda: model(*inputs, **named))
+
+
+@torch.no_grad()
+def first_nonfinite_in(
+    method: Callable[..., Any], model: nn.Module, *inputs: Any
+) -> NonFinite | None:
+    """`first_nonfinite` for another method of `model` than its call.
+
+    Args:
+        method: The method, bound to `model`.
+        model: The network.
+        inputs: What the method was given.
+    """
     watcher = _Watcher()
+
+    def run() -> None:
+        # Only a call of the model itself would be seen.
+        watcher.look("", model, "input", inputs)
+        watcher.look("", model, "output", method(*inputs))
+
+    return _watched(model, watcher, run)
+
+
+def _watched(model: nn.Module, watcher: _Watcher, run: Callable[[], Any]) -> NonFinite | None:
     kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
     gpus = {p.device.index for p in model.parameters() if p.is_cuda}
     with watcher.attached(model), torch.random.fork_rng(sorted(gpus)):
         try:
-            model(*inputs, **named)
+            run()
         except _FoundError:
             pass
         finally:
@@ -94,19 +119,23 @@ class _Watcher:
 
     def _before(self, name: str) -> Any:
         def look(layer: nn.Module, inputs: Any, named: Any) -> None:
-            self._report(name, layer, "input", _wrong_value((inputs, named)))
+            self.look(name, layer, "input", (inputs, named))
 
         return look
 
     def _after(self, name: str) -> Any:
         def look(layer: nn.Module, inputs: Any, named: Any, output: Any) -> None:
-            self._report(name, layer, "output", _wrong_value(output))
+            self.look(name, layer, "output", output)
 
         return look
 
-    def _report(
-        self, name: str, layer: nn.Module, part: str, value: Literal["NaN", "Inf"] | None
-    ) -> None:
+    def look(self, name: str, layer: nn.Module, part: str, values: Any) -> None:
+        """Look at what a layer was given or gave.
+
+        Raises:
+            _FoundError: It is not finite.
+        """
+        value = _wrong_value(values)
         if value is None:
             return
         if part == "output":
@@ -122,13 +151,15 @@ def _wrong_tensor(layer: nn.Module) -> str | None:
 
 
 def _wrong_value(value: Any) -> Literal["NaN", "Inf"] | None:
-    """`NaN` or `Inf` where a tensor, or one inside tuples, lists and mappings, holds one."""
+    """`NaN` or `Inf` where a tensor, or one in tuples, lists, mappings or records, holds one."""
     if isinstance(value, Tensor):
         if not (value.is_floating_point() or value.is_complex()) or bool(value.isfinite().all()):
             return None
         return "NaN" if bool(value.isnan().any()) else "Inf"
     if isinstance(value, dict):
         value = value.values()
+    elif dataclasses.is_dataclass(value):
+        value = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
     elif not isinstance(value, (tuple, list)):
         return None
     return next((found for item in value if (found := _wrong_value(item))), None)

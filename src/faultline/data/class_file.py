@@ -1,4 +1,4 @@
-"""`classes.txt`: names of index masks, shipped with a data set; one a line, background first."""
+"""`classes.txt`: names of index masks, shipped with a data set; one per line, background first."""
 
 from __future__ import annotations
 

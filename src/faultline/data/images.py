@@ -44,7 +44,9 @@ MAX_PIXELS = 200_000_000
 
 _ORIENTATION_TAG = 0x0112
 _JPEG_FORMATS = ("JPEG", "MPO")
-_JPEG_END = b"\xff\xd9"
+_ENDING_FORMATS = (*_JPEG_FORMATS, "PNG", "WEBP")
+"""Formats that tell where a file ends: by a marker, or (WebP) by a length that opening checks."""
+_JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _SIGNATURES = (_PNG_START, b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*")
 
@@ -118,17 +120,21 @@ def probe_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, 
 
 
 def inspect_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
-    """Size, orientation and hash of a picture file, without decoding its pixels.
+    """Size, orientation and hash of a picture file; JPEG, PNG and WebP are not decoded for it.
 
-    A missing end marker (JPEG, PNG) is noticed; damage inside needs `read_image`.
+    These tell where they end, so a cut is noticed without; damage inside needs `read_image`.
+    TIFF, BMP, PPM and the like do not tell, so they are decoded.
 
     Raises:
-        ImageError: The file is absent, empty, cut short, no picture, or above `max_pixels`.
+        ImageError: The file is absent, empty, cut short, no picture, or above `max_pixels`; its
+            pixels cannot be decoded, or are of a kind whose value range is not known.
     """
     data = read_file(path)
     header, orientation = open_header(data, path, max_pixels)
     check_end(data, header, path)
     width, height = _upright_size(header, orientation)
+    if header.format not in _ENDING_FORMATS:
+        _decode_any(header, path)
     return ImageFacts(width, height, orientation, hashlib.sha256(data).hexdigest())
 
 
@@ -236,11 +242,24 @@ def _upright_size(header: Image.Image, orientation: int) -> tuple[int, int]:
 
 def check_end(data: bytes, header: Image.Image, where: str | Path) -> None:
     """Refuse a file without its end marker: decoders fill what is missing with grey."""
-    missing = (header.format in _JPEG_FORMATS and data.rfind(_JPEG_END) < 0) or (
+    missing = (header.format in _JPEG_FORMATS and not _jpeg_ends(data)) or (
         header.format == "PNG" and data.rfind(b"IEND") < 0
     )
     if missing:
         raise _truncated(where, f"{header.format} of {len(data):,} bytes without an end marker")
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether an end marker follows the pixels. One before them is that of a thumbnail in EXIF."""
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0 and at + 3 < len(data):
+        marker = data[at + 1]
+        if marker == _JPEG_SCAN:
+            return data.find(_JPEG_END, at) >= 0
+        # Padding, what is no marker, and the few markers that stand alone have no length behind.
+        alone = marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD9
+        at += 1 if alone else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return False
 
 
 def _is_plain(data: bytes, header: Image.Image) -> bool:

@@ -1,7 +1,7 @@
-"""The manifest: one row an item, with its labels, its group, its split and its content hash.
+"""The manifest: one row per item, with its labels, its group, its split and its content hash.
 
 A manifest is what an importer makes of a folder and the only thing that datasets, splits and
-checks read. It is saved as JSON lines: a header, then one item a line.
+checks read. It is saved as JSON lines: a header, then one item per line.
 """
 
 from __future__ import annotations

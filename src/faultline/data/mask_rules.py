@@ -96,7 +96,7 @@ def parse_rule(rule: str, space: LabelSpace) -> ValueTable:
     """The table of a rule string under a label space.
 
     Raises:
-        MaskError: The rule is unknown, malformed, or means nothing for this kind of label space.
+        MaskError: The rule is unknown, malformed, or does not apply to this kind of label space.
     """
     binary, at, position = rule.partition("@")
     if at:
@@ -118,8 +118,8 @@ def parse_rule(rule: str, space: LabelSpace) -> ValueTable:
         raise MaskError("mask rule 'rgb' needs a colour table", remedy=_COLOUR_REMEDY)
     if name in RULE_NAMES:
         raise MaskError(
-            f"mask rule {name!r} means nothing for {space.kind.value} labels",
-            remedy="several labels a pixel need a colour table (data.mask_colours); "
+            f"mask rule {name!r} does not apply to {space.kind.value} labels",
+            remedy="several labels per pixel need a colour table (data.mask_colours); "
             "several classes 'index', 'palette' or a colour table",
         )
     raise MaskError(f"unknown mask rule {rule!r}", remedy=f"use one of {', '.join(RULE_NAMES)}")
@@ -143,7 +143,7 @@ def _class_table(rule: str, binary: str, position: str, space: LabelSpace) -> Va
             remedy="import the data set again",
         )
     if space.kind is not LabelKind.MULTICLASS:
-        raise MaskError(f"mask rule {rule!r} means nothing for {space.kind.value} labels")
+        raise MaskError(f"mask rule {rule!r} does not apply to {space.kind.value} labels")
     table = parse_rule(binary, LabelSpace(LabelKind.BINARY, (space.names[int(position)],)))
     classes = {
         value: (int(position),) if inside else inside for value, inside in table.classes.items()
@@ -243,7 +243,7 @@ def resolve_rule(scans: Sequence[MaskScan], space: LabelSpace) -> str:
             f"the masks hold only 0 and 255, but the labels are {len(space.names)} classes, "
             "where 255 means ignore",
             where=telling[0].path,
-            remedy="leave the classes away for a binary task, or set data.mask_rule=index",
+            remedy="leave out the class names for a binary task, or set data.mask_rule=index",
         )
     best = max(counts, key=lambda name: counts[name])
     if 2 * counts[best] < len(telling):

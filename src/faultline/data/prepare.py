@@ -81,6 +81,8 @@ def load_manifest(
         group_by=config.group_by,
         task=task,
         duplicate_distance=config.duplicate_distance,
+        # A test set from elsewhere stands in for the shipped one, labelled or not.
+        unused=("test",) if root is None and config.test is not None else (),
     )
     return with_targets(manifest, config.min_pixels) if task == CLASSIFICATION else manifest
 
@@ -110,7 +112,7 @@ def prepare(config: DataConfig, seed: int, task: str = "segmentation") -> Prepar
     if task == CLASSIFICATION:
         notes += check_targets(parts, config, manifest.label_space)
     else:
-        check_foreground(parts, config, manifest.label_space)
+        notes += check_foreground(parts, config, manifest.label_space)
     return Prepared(
         manifest.label_space, parts["train"], parts["valid"], parts["test"],
         manifest.fingerprint(), [*manifest.problems, *problems], notes, split,
@@ -132,7 +134,13 @@ def _other_data_set(
     other = load_manifest(config, config.test, config.test_format, task)
     if task == CLASSIFICATION:
         other = same_classes(other, manifest.label_space)
-    return _Tested(other.split("test") or list(other.items)), other.problems
+    return _Tested([_apart(item) for item in other.split("test") or other.items]), other.problems
+
+
+def _apart(item: Item) -> Item:
+    """A picture that is its own group, which another data set's of the same name is not part of."""
+    # A name that several pictures share ("x.rf.1.jpg") does tell copies, in any data set.
+    return replace(item, group=f"data.test/{item.id}") if item.group == item.id else item
 
 
 def _split(
@@ -161,8 +169,7 @@ def _split(
     if config.thin:
         if shown is None:
             raise ConfigError(
-                "data.thin leaves out pictures by the classes that they show, which are not "
-                "asked for here",
+                "data.thin needs picture-level classes, which this task does not have",
                 where="data.thin",
                 remedy="leave it out, or use task=classification or a stratified split",
             )

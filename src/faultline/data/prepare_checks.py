@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from faultline.config.schema import DataConfig
+from faultline.data.division import divides_anew
 from faultline.data.manifest import Item, Manifest
 from faultline.data.masks import load_mask
 from faultline.data.splits import check_disjoint
@@ -29,7 +30,24 @@ def check_parts(parts: Parts, config: DataConfig) -> None:
                 where=config.root,
                 remedy="give more pictures, or change data.valid_fraction",
             )
-    check_disjoint(**{name: items for name, items in parts.items() if items})
+    filled = {name: items for name, items in parts.items() if items}
+    check_disjoint(_ways_out(config), **filled)
+
+
+def _ways_out(config: DataConfig) -> dict[str, str]:
+    """What helps against overlap besides taking pictures away, by the name of the later part."""
+    together = "data.group_by=near_duplicates"
+    if config.split_file is not None:
+        anew = (
+            "make the split anew with copies together: faultline split data=FOLDER "
+            f"data.split_strategy=grouped {together} --save {config.split_file}"
+        )
+    elif divides_anew(config):
+        anew = f"keep copies together: {together}"
+    else:
+        anew = f"divide anew with copies together: data.split_strategy=grouped {together}"
+    other = "name other pictures with data.test, or leave it out"
+    return {"valid": anew, "test": anew if config.test is None else other}
 
 
 def refuse_whole_pictures(manifest: Manifest) -> None:
@@ -46,8 +64,8 @@ def refuse_whole_pictures(manifest: Manifest) -> None:
         )
 
 
-def check_foreground(parts: Parts, config: DataConfig, label_space: LabelSpace) -> None:
-    """Refuse training or validation pictures without any foreground.
+def check_foreground(parts: Parts, config: DataConfig, label_space: LabelSpace) -> list[str]:
+    """Refuse training or validation pictures without any foreground; a note on such a test set.
 
     Raises:
         DataError: Neither part may be without.
@@ -64,20 +82,36 @@ def check_foreground(parts: Parts, config: DataConfig, label_space: LabelSpace) 
             f"none of the {len(parts['valid'])} validation pictures has a foreground pixel, so "
             "neither the best epoch nor a threshold can be chosen on them",
             where=config.root,
-            remedy="raise data.valid_fraction, change seed, or set data.validation=train",
+            remedy=f"check that their labels say {config.positive!r} (data.positive); or raise "
+            "data.valid_fraction, change seed, or set data.validation=train",
         )
+    test = parts["test"]
+    if not test or any(has_foreground(item, label_space) for item in test):
+        return []
+    return [
+        f"WARNING: none of the {len(test)} test pictures{_shipped_as(test)} has a foreground "
+        "pixel: scores on them will tell about false alarms and nothing about what is found. Check "
+        f"that their labels say {config.positive!r} (data.positive), or name others with data.test"
+    ]
+
+
+def _shipped_as(items: Sequence[Item]) -> str:
+    """The split that all items were shipped as, where its name is not that of their role."""
+    names = {item.split for item in items}
+    other = len(names) == 1 and not names & {None, "test"}
+    return f" (shipped as `{names.pop()}`)" if other else ""
 
 
 def check_targets(parts: Parts, config: DataConfig, label_space: LabelSpace) -> list[str]:
-    """Refuse training or validation pictures that show no class; notes on classes they lack.
+    """Refuse training or validation pictures that show no class; notes on classes a part lacks.
 
     Raises:
-        DataError: No picture of a part shows any class.
+        DataError: No picture of train or valid shows any class.
     """
     notes = []
-    for name, use in (("train", "cannot be learnt"), ("valid", "gets no threshold of its own")):
+    for name, use in _WITHOUT_A_CLASS.items():
         shown = {position for item in parts[name] for position in item.targets or ()}
-        if not shown:
+        if not shown and name != "test":
             raise DataError(
                 f"none of the {len(parts[name])} pictures of {name} shows any of "
                 f"{', '.join(label_space.names)}",
@@ -86,9 +120,17 @@ def check_targets(parts: Parts, config: DataConfig, label_space: LabelSpace) -> 
                 "lower data.min_pixels",
             )
         missing = [n for position, n in enumerate(label_space.names) if position not in shown]
-        if missing:
-            notes.append(f"no picture of {name} shows {', '.join(missing)}: it {use}")
+        if missing and parts[name]:
+            warning = "" if shown else "WARNING: "
+            notes.append(f"{warning}no picture of {name} shows {', '.join(missing)}: it {use}")
     return notes
+
+
+_WITHOUT_A_CLASS = {
+    "train": "cannot be learnt",
+    "valid": "gets no threshold of its own",
+    "test": "gets no score there",
+}
 
 
 def same_classes(other: Manifest, label_space: LabelSpace) -> Manifest:

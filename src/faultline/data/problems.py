@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from faultline.data.images import read_image
 from faultline.data.manifest import Item, Problem
 from faultline.data.masks import load_mask
@@ -25,9 +23,3 @@ def verify_item(item: Item, label_space: LabelSpace | None = None) -> Problem | 
     except FaultlineError as error:
         return Problem(item.id, str(error))
     return None
-
-
-def verify_items(items: Iterable[Item], label_space: LabelSpace | None = None) -> list[Problem]:
-    """Problems of all items, in their order."""
-    found = (verify_item(item, label_space) for item in items)
-    return [problem for problem in found if problem is not None]

@@ -185,8 +185,8 @@ class PromptCrops(PromptPictures):
         wordings: Makes the prompts.
         cache: Where decoded pictures are kept.
         crop: Side of the square crops; 0 gives whole pictures.
-        length: Samples an epoch.
-        questions: Q, prompts a picture.
+        length: Samples per epoch.
+        questions: Q, prompts per picture.
         absent_share: Share of the questions that ask for what the picture does not show.
         unknown_share: Share of those that ask for something that is no class at all.
         foreground_share: See `choose_window`; around the class that was drawn.

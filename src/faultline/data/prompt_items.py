@@ -1,4 +1,4 @@
-"""Pictures that can be asked for several things: a label a class, and what is known absent."""
+"""Pictures that can be asked for several things: one label per class, and what is known absent."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def read_labels(source: Source, table: PromptTable) -> SourceLabels:
     else:
         _read_named(labels, source, table, form)
     if not labels.classes:
-        raise DataError("no class of the labels is known", where=source.root)
+        raise DataError("the labels show no class", where=source.root)
     return labels
 
 
@@ -89,7 +89,7 @@ def prompts_in_names(source: Source) -> list[str]:
 def _read_prompts(
     labels: SourceLabels, source: Source, table: PromptTable, prompts: list[str]
 ) -> None:
-    """A mask a picture and prompt; several prompts of one class are one label."""
+    """One mask per picture and prompt; several prompts of one class are one label."""
     for prompt in prompts:
         name = source.class_name or table.class_of(prompt) or comparable(prompt)
         manifest = _manifest(source, "masks", positive=prompt)
@@ -105,7 +105,7 @@ def _read_prompts(
 
 
 def _read_folders(labels: SourceLabels, source: Source, table: PromptTable) -> None:
-    """A folder a class: the mask of a picture is of the class of its folder."""
+    """One folder per class: the mask of a picture is of the class of its folder."""
     manifest = _manifest(source, "class_masks", positive=source.data.positive)
     _take_over(labels, manifest, source)
     for item in manifest.items:
@@ -123,7 +123,7 @@ def _read_folders(labels: SourceLabels, source: Source, table: PromptTable) -> N
 
 def _read_named(labels: SourceLabels, source: Source, table: PromptTable, form: str) -> None:
     """COCO, masks in colour or of indices, and masks of one kind: the label space names them."""
-    # Index masks hold one class a pixel; everything else may hold several.
+    # Index masks hold one class per pixel; everything else may hold several.
     several = form != "masks" or (bool(source.data.mask_colours) and not source.data.classes)
     kind = "multilabel" if several and source.data.kind == "auto" else source.data.kind
     manifest = _manifest(source, form, positive=source.data.positive, kind=kind)
@@ -194,7 +194,7 @@ def _class_name(name: str, source: Source, table: PromptTable, *, alone: bool = 
         if told is not None:
             return told
         raise DataError(
-            f"the labels are called {name!r}, which tells no class",
+            f"the label name {name!r} does not say which class it is",
             where=source.root,
             remedy="name it in the source: {root: ..., class: crack}",
         )

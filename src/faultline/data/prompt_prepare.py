@@ -159,6 +159,11 @@ def _check(parts: PromptParts) -> None:
             "can be chosen",
             remedy="raise data.valid_fraction, or change seed",
         )
+    if parts.test and not any(one.parts for one in parts.test):
+        parts.notes.append(
+            f"WARNING: none of the {len(parts.test)} test pictures shows any class: scores on them "
+            "will tell about false answers and nothing about what is found"
+        )
     parts.notes += [
         f"class {name!r} has no validation picture: it takes the shared threshold"
         for name in parts.classes

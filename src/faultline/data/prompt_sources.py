@@ -14,12 +14,19 @@ from faultline.errors import ConfigError, DataError
 from faultline.registry import did_you_mean
 
 _OWN = ("root", "name", "class", "absent", "weight")
-_LOADING = frozenset(
-    {"sources", "crop", "resize", "foreground_share", "crops_per_image", "batch_size",
-     "num_workers", "cache", "cache_gib", "root"}
+_READING = (
+    "format", "positive", "mask_rule", "mask_colours", "classes", "kind", "group_by",
+    "duplicate_distance", "validation", "valid_fraction", "test_fraction", "on_error",
 )  # fmt: skip
-_READING = tuple(f.name for f in fields(DataConfig) if f.name not in _LOADING)
-_OPTIONS = (*_OWN, *_READING)
+"""Settings of `data` that say how one source is read and split."""
+_FOR_ALL = (
+    "crop", "resize", "foreground_share", "crops_per_image", "batch_size", "num_workers", "cache",
+    "cache_gib",
+)  # fmt: skip
+"""Those that say how pictures are fed, whatever source they are of."""
+_SETTINGS = tuple(field.name for field in fields(DataConfig))
+OPTIONS = (*_OWN, *_READING)
+"""What an entry of `data.sources` may have."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +55,15 @@ def sources_of(data: DataConfig) -> list[Source]:
     """The sources that `data.sources` lists, or the one that `data.root` is.
 
     Raises:
-        ConfigError: An entry is of the wrong form; the message names every mistake.
+        ConfigError: An entry is of the wrong form, or has an option that nothing would read; the
+            message names every mistake.
         DataError: Nothing is given, or a folder does not exist.
     """
-    given = _listed(data.sources) or ([data.root] if data.root else [])
+    given = listed_sources(data.sources) or ([data.root] if data.root else [])
     if not given:
         raise DataError(
             "no data set was given",
-            remedy="add data.sources=[FOLDER,FOLDER], or data=FOLDER for a single one",
+            remedy="add 'data.sources=[FOLDER,FOLDER]', or data=FOLDER for a single one",
         )
     problems: list[str] = []
     found = [_source(entry, data, number, problems) for number, entry in enumerate(given)]
@@ -64,13 +72,17 @@ def sources_of(data: DataConfig) -> list[Source]:
     return _named([source for source in found if source is not None])
 
 
-def _listed(given: Any) -> list[Any]:
-    """Entries of `data.sources`: a list, or a YAML file with one."""
+def listed_sources(given: Any) -> list[Any]:
+    """Entries of `data.sources`: a list, or a YAML file with one.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds no list.
+    """
     if isinstance(given, str) and given:
         given = [given]
     entries: list[Any] = list(given or [])
     if len(entries) == 1 and str(entries[0]).endswith((".yaml", ".yml")):
-        return _from_file(Path(str(entries[0])))
+        return _from_file(Path(str(entries[0])).expanduser())
     return entries
 
 
@@ -97,8 +109,7 @@ def _source(entry: Any, data: DataConfig, number: int, problems: list[str]) -> S
         problems.append(f"{what}: must be a folder, or options with `root:`")
         return None
     options = {str(key): value for key, value in entry.items()}
-    unknown = [key for key in options if key not in _OPTIONS]
-    problems += [f"{what}: unknown option {key!r}{did_you_mean(key, _OPTIONS)}" for key in unknown]
+    problems += [f"{what}: {_refused(key)}" for key in options if key not in OPTIONS]
     weight, absent = options.get("weight", 1.0), options.get("absent", "all")
     if not isinstance(weight, int | float) or isinstance(weight, bool) or not weight > 0:
         problems.append(f"{what}: weight {weight!r} is not above 0")
@@ -119,6 +130,15 @@ def _source(entry: Any, data: DataConfig, number: int, problems: list[str]) -> S
         absent if isinstance(absent, str) else tuple(absent),
         float(weight),
     )
+
+
+def _refused(key: str) -> str:
+    """Why an entry cannot have the option `key`."""
+    if key in _FOR_ALL:
+        return f"{key!r} is the same for all sources: set data.{key}"
+    if key in _SETTINGS:
+        return f"{key!r} is not used in prompted training: leave it out"
+    return f"unknown option {key!r}{did_you_mean(key, OPTIONS)}"
 
 
 def _single(data: DataConfig, reading: dict[str, Any]) -> dict[str, Any]:

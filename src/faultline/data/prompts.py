@@ -45,10 +45,6 @@ class PromptClass:
     related: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
 
-    def answers_to(self) -> Iterable[str]:
-        """Every name by which a data set or a user may call it."""
-        yield from (self.name, *self.names, *self.prompts, *self.nouns, *self.held_out)
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and YAML."""
         return {key: list(getattr(self, key)) for key in _LISTS}
@@ -101,7 +97,7 @@ class PromptTable:
             name = self.class_of(text) or self._class_inside(text)
             if name is None:
                 raise ConfigError(
-                    f"prompts.held_out: {text!r} means no class of the prompt table",
+                    f"prompts.held_out: {text!r} is not a wording of any class in the prompt table",
                     remedy=f"known classes: {', '.join(self.classes)}",
                 )
             entry = classes[name]
@@ -175,7 +171,7 @@ def table_of(values: Any, where: str | Path | None = None) -> PromptTable:
     """
     problems: list[str] = []
     if not isinstance(values, dict) or not isinstance(values.get("classes"), dict):
-        problems.append("it must hold `classes:` with one entry a class")
+        problems.append("it must hold `classes:` with one entry per class")
         values = {"classes": {}}
     for key in set(values) - {"classes", "templates"}:
         problems.append(f"unknown key {key!r}{did_you_mean(str(key), ('classes', 'templates'))}")
@@ -228,7 +224,7 @@ def comparable(text: str) -> str:
 
 
 def read_prompts(path: str | Path) -> tuple[list[str], list[str]]:
-    """Prompts of a text file, one a line, and notes; empty lines and `#` comments are left out.
+    """Prompts of a text file, one per line, and notes; empty lines and `#` comments are left out.
 
     A line that repeats an earlier one is asked once, and noted.
 
@@ -243,7 +239,7 @@ def read_prompts(path: str | Path) -> tuple[list[str], list[str]]:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(
-            "the prompt file is not UTF-8 text", where=path, remedy="one prompt a line"
+            "the prompt file is not UTF-8 text", where=path, remedy="save it as UTF-8"
         ) from error
     first: dict[str, int] = {}
     notes: list[str] = []
@@ -255,7 +251,9 @@ def read_prompts(path: str | Path) -> tuple[list[str], list[str]]:
             notes.append(f"{path}: line {number} repeats line {first[prompt]}: asked once")
         first.setdefault(prompt, number)
     if not first:
-        raise DataError("the prompt file holds no prompt", where=path, remedy="one prompt a line")
+        raise DataError(
+            "the prompt file holds no prompt", where=path, remedy="write one prompt per line"
+        )
     return list(first), notes
 
 

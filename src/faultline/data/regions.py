@@ -88,7 +88,7 @@ def turn_rle(rle: Rle, orientation: int) -> Rle:
 def uncompressed_counts(counts: bytes) -> npt.NDArray[np.int64]:
     """Run lengths (N,) of the compressed text form.
 
-    Five bits a character from `0` on, bit 6 continues a number, and from the fourth number on
+    Five bits per character from `0` on, bit 6 continues a number, and from the fourth number on
     each is stored as the difference to the one two before (pycocotools `maskApi.c`).
 
     Raises:
@@ -124,7 +124,7 @@ def _rle_from_dict(value: dict[str, Any], height: int, width: int) -> Rle:
         _check_counts(uncompressed_counts(text), height, width)
         return {"size": [height, width], "counts": text}
     if not isinstance(counts, list) or not all(type(run) is int for run in counts):
-        raise DataError("RLE counts are neither a text nor a list of whole numbers")
+        raise DataError("RLE counts are neither text nor a list of whole numbers")
     if any(abs(run) > height * width for run in counts):
         raise DataError("RLE counts are larger than the picture")
     runs = np.asarray(counts, np.int64)

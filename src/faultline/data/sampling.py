@@ -29,7 +29,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
     goes on with the first sample that was not trained on.
 
     Args:
-        length: Samples an epoch.
+        length: Samples per epoch.
         seed: Seed of the run.
         rank: Number of this process among `world_size` that share an epoch.
         world_size: Processes.
@@ -81,7 +81,7 @@ def create_draw(name: str, targets: npt.NDArray[np.uint8], length: int | None = 
     Args:
         name: Which of them.
         targets: (N, K) of 0 and 1, what each item shows; items of no class count as one more.
-        length: Samples an epoch; by default N.
+        length: Samples per epoch; by default N.
 
     Raises:
         ConfigError: The name is unknown.

@@ -80,7 +80,7 @@ def severstal_from_mask(mask: ByteImage) -> str:
 def severstal_rows(
     image_id: str, mask: ByteImage, label_space: LabelSpace, *, empty: bool = False
 ) -> list[SeverstalRow]:
-    """Rows of a mask: 0/1 or class indices (H, W), or one plane a class (K, H, W).
+    """Rows of a mask: 0/1 or class indices (H, W), or one plane per class (K, H, W).
 
     Args:
         image_id: File name of the picture.

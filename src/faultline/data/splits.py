@@ -75,8 +75,12 @@ def grouped_folds(
     ]
 
 
-def check_disjoint(**parts: Sequence[Item]) -> None:
+def check_disjoint(otherwise: Mapping[str, str] | None = None, /, **parts: Sequence[Item]) -> None:
     """Refuse parts (`train=...`, `test=...`) that share a picture's bytes or a group.
+
+    Args:
+        otherwise: What helps besides taking the copies away, by the name of the later part.
+        parts: Items by name.
 
     Raises:
         LeakageError: They do; the message names the first few files and what to do.
@@ -84,20 +88,23 @@ def check_disjoint(**parts: Sequence[Item]) -> None:
     names = list(parts)
     for position, first in enumerate(names):
         for second in names[position + 1 :]:
-            _check_pair(first, parts[first], second, parts[second])
+            helps = (otherwise or {}).get(second)
+            or_else = f", or {helps}" if helps else ""
+            _check_pair(first, parts[first], second, parts[second], or_else)
 
 
-def _check_pair(first: str, ours: Sequence[Item], second: str, theirs: Sequence[Item]) -> None:
+def _check_pair(
+    first: str, ours: Sequence[Item], second: str, theirs: Sequence[Item], or_else: str
+) -> None:
     _refuse(
         _shared(ours, theirs, lambda item: item.sha256),
         f"the same pictures (byte for byte) are in {first} and in {second}",
-        f"delete them from one of the two, or split anew: data.validation=train takes {second} "
-        "from the training pictures by group",
+        f"delete them from one of the two{or_else}",
     )
     _refuse(
         _shared(ours, theirs, lambda item: item.group),
         f"pictures of one group (they show the same thing) are in {first} and in {second}",
-        "put each group into one part, or split anew by group",
+        f"put each group into one part{or_else}",
     )
 
 

@@ -29,7 +29,7 @@ def image_space(label_space: LabelSpace, image_level: bool) -> LabelSpace:
     """Classes of whole pictures, for labels of pictures (`image_level`) or of pixels.
 
     Pixels that exclude each other do not make pictures do so: their classes, without the
-    background, become several labels a picture.
+    background, become several labels per picture.
     """
     if image_level or label_space.kind is LabelKind.MULTILABEL:
         return label_space

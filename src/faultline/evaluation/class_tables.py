@@ -32,7 +32,7 @@ def class_tables(found: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def class_lines(found: dict[str, Any]) -> list[str]:
-    """Mean scores with intervals, then a line a class."""
+    """Mean scores with intervals, then one line per class."""
     means = (("mean IoU", "iou"), ("mean Dice", "dice"), ("pixel accuracy", "pixel_accuracy"))
     first = "  ".join(f"{name} {_with_interval(found[key])}" for name, key in means)
     width = max(map(len, found["names"]))

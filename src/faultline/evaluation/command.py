@@ -10,6 +10,7 @@ from typing import Any
 from faultline.artifacts.bundle import Bundle, check_model, load_bundle
 from faultline.artifacts.run import CONFIG_NAME, home_of
 from faultline.config.compose import asked_threshold, load_config
+from faultline.config.paths import same_folder
 from faultline.config.schema import Config
 from faultline.data.manifest import SPLIT_ORDER, Item, Problem, canonical_split
 from faultline.data.prepare import load_manifest, prepare
@@ -32,6 +33,7 @@ class TestSet:
         problems: What the import left out.
         same_data_set: Whether the weights were trained on another part of this data set.
         parts: The split that it is a part of, where the weights come from this data set.
+        is_own: Whether the training kept, or named, exactly these pictures for testing.
     """
 
     items: list[Item]
@@ -41,6 +43,7 @@ class TestSet:
     problems: Sequence[Problem]
     same_data_set: bool
     parts: Split | None = None
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def _settings(
     """The run's settings, then the file's, then the words of this call."""
     files = [path for path in (own, config_file) if path is not None]
     config = load_config(overrides, file=files)
-    if trained is None or _same_folder(trained.data.root, config.data.root):
+    if trained is None or same_folder(trained.data.root, config.data.root):
         return config
     if config.data.test == trained.data.test:
         # Another data set was asked for: the test set of the training's own does not go with it.
@@ -175,11 +178,12 @@ def find_test_set(config: Config, trained: Config | None, task: str = "segmentat
             "in a run folder that names one",
             remedy="add data=FOLDER or data.test=FOLDER",
         )
-    same = trained is not None and _same_folder(trained.data.root, config.data.root)
-    return _kept_by_training(config, task) if same else _of_another(config, task)
+    if trained is not None and same_folder(trained.data.root, config.data.root):
+        return _kept_by_training(config, trained, task)
+    return _of_another(config, task)
 
 
-def _kept_by_training(config: Config, task: str) -> TestSet:
+def _kept_by_training(config: Config, trained: Config, task: str) -> TestSet:
     prepared = prepare(config.data, config.seed, task)
     if not prepared.test:
         raise DataError(
@@ -189,8 +193,10 @@ def _kept_by_training(config: Config, task: str) -> TestSet:
         )
     root = Path(config.data.test or str(config.data.root))
     split = prepared.test[0].split or "held out"
+    own, asked = trained.data.test, config.data.test
     return TestSet(prepared.test, prepared.label_space, root, split, prepared.problems,
-                   same_data_set=config.data.test is None, parts=prepared.split)  # fmt: skip
+                   same_data_set=asked is None, parts=prepared.split,
+                   is_own=own == asked or same_folder(own, asked))  # fmt: skip
 
 
 def _of_another(config: Config, task: str) -> TestSet:
@@ -205,15 +211,9 @@ def _of_another(config: Config, task: str) -> TestSet:
                    manifest.problems, same_data_set=False)  # fmt: skip
 
 
-def _same_folder(first: str | None, second: str | None) -> bool:
-    if first is None or second is None:
-        return False
-    return Path(first).expanduser().resolve() == Path(second).expanduser().resolve()
-
-
 def _output(home: Path, test: TestSet) -> Path:
-    """Beside the weights; another data set gets a folder of its own, so that none is lost."""
-    return home if test.same_data_set else home / f"evaluation-{_folder_name(test.root)}"
+    """Beside the weights; another test set gets a folder of its own, so that none is lost."""
+    return home if test.is_own else home / f"evaluation-{_folder_name(test.root)}"
 
 
 def data_name(root: Path) -> str:

@@ -28,6 +28,9 @@ from faultline.predict.probability import Prediction
 from faultline.registry import Entry
 from faultline.types import LabelSpace
 
+Parts = Mapping[str, Callable[[], str]]
+"""Name -> maker of each part; rooms above this one have parts of their own."""
+
 SIZE = (320, 480)
 CLASSIFIER_SIZE = (224, 224)
 _OUTSIDE = ("weights",)
@@ -35,35 +38,41 @@ _OUTSIDE = ("weights",)
 RECORDS: tuple[type, ...] = (LabelSpace, Sample, Batch, Pixels, Prediction, Bundle)
 
 
-def save_page(path: Path) -> None:
+def save_page(path: Path, parts: Parts | None = None) -> None:
     """Bring the generated parts of the page at `path` up to date; a new page holds them alone.
+
+    Args:
+        path: The page.
+        parts: Name -> maker of each part; `PARTS` alone by default.
 
     Raises:
         ConfigError: The page has none of the marks, or one without its end.
         OutputError: It cannot be written.
     """
-    text = path.read_text("utf-8") if path.is_file() else new_page()
-    write_text(path, renewed(text, where=path))
+    text = path.read_text("utf-8") if path.is_file() else new_page(parts)
+    write_text(path, renewed(text, parts, where=path))
 
 
-def new_page() -> str:
+def new_page(parts: Parts | None = None) -> str:
     """A page of the marks alone."""
-    return "# Contracts\n\n" + "\n\n".join(f"{_opening(name)}\n{_closing(name)}" for name in PARTS)
+    marks = (f"{_opening(name)}\n{_closing(name)}" for name in parts or PARTS)
+    return "# Contracts\n\n" + "\n\n".join(marks)
 
 
-def renewed(text: str, where: Path | None = None) -> str:
+def renewed(text: str, parts: Parts | None = None, where: Path | None = None) -> str:
     """`text` with every marked part made anew.
 
     Raises:
         ConfigError: See `save_page`.
     """
-    if not any(_opening(name) in text for name in PARTS):
+    parts = parts or PARTS
+    if not any(_opening(name) in text for name in parts):
         raise ConfigError(
             "holds no mark of a generated part",
             where=where,
-            remedy=f"put {' or '.join(map(_opening, PARTS))} and its end where the tables belong",
+            remedy=f"put {' or '.join(map(_opening, parts))} and its end where the tables belong",
         )
-    for name, make in PARTS.items():
+    for name, make in parts.items():
         before, opening, rest = text.partition(_opening(name))
         _, closing, after = rest.partition(_closing(name))
         if opening and not closing:
@@ -75,12 +84,12 @@ def renewed(text: str, where: Path | None = None) -> str:
     return text.rstrip() + "\n"
 
 
-def records_part() -> str:
+def records_tables(records: Iterable[type]) -> str:
     """A table of fields for each record that crosses a border, from its docstring."""
     return "\n\n".join(
         f"`{record.__module__}.{record.__name__}`\n\n"
         + table(("Field", "Content"), [(f"`{name}`", text) for name, text in fields_of(record)])
-        for record in RECORDS
+        for record in records
     )
 
 
@@ -95,21 +104,26 @@ def fields_of(record: type) -> list[tuple[str, str]]:
 def losses_part() -> str:
     """A table of all losses: label kinds that they are defined for, settings, what they are."""
     return table(
-        ("Loss", "Kinds", "Settings", "What it is"), [_loss_row(entry) for entry in _own(LOSSES)]
+        ("Loss", "Kinds", "Settings", "What it is"),
+        [_loss_row(entry) for entry in own_entries(LOSSES)],
     )
 
 
 def _loss_row(entry: Entry[Any]) -> tuple[str, ...]:
-    described = entry.describe()
-    settings = {key: value for key, value in described["settings"].items() if key != "kind"}
-    shown = ", ".join(f"`{key}={value}`" for key, value in settings.items())
     kinds = ", ".join(getattr(entry.builder, "kinds", ())) or "-"
-    return f"`{entry.name}`", kinds, shown or "none", described["summary"]
+    return f"`{entry.name}`", kinds, settings_text(entry, without=("kind",)), entry.summary
+
+
+def settings_text(entry: Entry[Any], without: Sequence[str] = ()) -> str:
+    """The settings of a builder with their defaults, but for those named `without`."""
+    settings = entry.describe()["settings"]
+    shown = [f"`{key}={value}`" for key, value in settings.items() if key not in without]
+    return ", ".join(shown) or "none"
 
 
 def models_part() -> str:
     """A section for each model: parameters, and the shapes of every stage."""
-    return "\n\n".join(model_section(entry) for entry in _own(MODELS))
+    return "\n\n".join(model_section(entry) for entry in own_entries(MODELS))
 
 
 def model_section(entry: Entry[nn.Module]) -> str:
@@ -126,14 +140,18 @@ def model_section(entry: Entry[nn.Module]) -> str:
         model, stages = _measured(entry)
     except MissingExtraError as error:
         return f"{head}\n\nIts stages cannot be shown here: {error}."
+    return (
+        f"{head}\n\nFor a picture of {_picture_size(entry)[0]} x {_picture_size(entry)[1]}; "
+        f"{count_parameters(model):,} parameters.\n\n" + stages_table(stages)
+    )
+
+
+def stages_table(stages: Iterable[Stage]) -> str:
+    """A row for each stage: shapes without their batch axis, and parameters."""
     rows = [
         (f"`{s.name}`", _shown(s.inputs), _shown(s.outputs), f"{s.parameters:,}") for s in stages
     ]
-    return (
-        f"{head}\n\nFor a picture of {_picture_size(entry)[0]} x {_picture_size(entry)[1]}; "
-        f"{count_parameters(model):,} parameters.\n\n"
-        + table(("Stage", "In", "Out", "Parameters"), rows)
-    )
+    return table(("Stage", "In", "Out", "Parameters"), rows)
 
 
 def _measured(entry: Entry[nn.Module]) -> tuple[nn.Module, list[Stage]]:
@@ -155,7 +173,7 @@ def _shown(shapes: Sequence[Shape]) -> str:
     return " and ".join(str(shape[1:]) for shape in shapes) or "-"
 
 
-def _own(registry: Iterable[Entry[Any]]) -> list[Entry[Any]]:
+def own_entries(registry: Iterable[Entry[Any]]) -> list[Entry[Any]]:
     """Entries of this package: plugins document themselves."""
     return [entry for entry in registry if entry.builder.__module__.startswith("faultline.")]
 
@@ -176,8 +194,8 @@ def _closing(name: str) -> str:
     return f"<!-- end of {name} -->"
 
 
-PARTS: Mapping[str, Callable[[], str]] = {
-    "records": records_part,
+PARTS: Parts = {
+    "records": lambda: records_tables(RECORDS),
     "losses": losses_part,
     "models": models_part,
 }

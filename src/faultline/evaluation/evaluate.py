@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,17 @@ from typing import Any
 import torch
 
 from faultline.artifacts.bundle import Bundle
-from faultline.artifacts.figures import check_figure_format
 from faultline.artifacts.unseen import check_unseen
+from faultline.config.validate import figure_format
 from faultline.data.manifest import Item, Problem
-from faultline.errors import ConfigError, OutputError
+from faultline.errors import ConfigError
 from faultline.evaluation.curves import draw_curves, save_curves
 from faultline.evaluation.drawings import draw_examples
 from faultline.evaluation.layers import check_same_classes
 from faultline.evaluation.report import report_page
 from faultline.evaluation.results import HeldOut, per_image_csv, summarise
 from faultline.evaluation.scoring import Scores, score_items
-from faultline.files import write_json, write_text
+from faultline.files import check_writable, write_json, write_text
 from faultline.predict.predictor import Predictor
 from faultline.progress import Progress
 from faultline.types import LabelSpace
@@ -100,12 +99,15 @@ def evaluate(
         OutputError: The folder cannot be written.
     """
     folder = Path(output_dir)
-    check_figure_format(plot_format)
+    figure_format(plot_format)
     if overlays < 0 or plot_dpi < 1:
-        raise ConfigError(f"overlays={overlays}, plot_dpi={plot_dpi}: must not be below 0 and 1")
+        raise ConfigError(
+            f"overlays={overlays}, plot_dpi={plot_dpi}: overlays must be at least 0 and plot_dpi "
+            "at least 1"
+        )
     check_same_classes(bundle.label_space, label_space)
     check_unseen(bundle, items, by_group=same_data_set)
-    _check_writable(folder)
+    check_writable(folder)
     predictor = Predictor(bundle, device, precision, threshold, tta, tile)
     scores = score_items(
         predictor, items, label_space, radius=radius, tau=tau, workers=workers, progress=progress
@@ -151,17 +153,3 @@ def _write(
         "overlays": [drawing.path.relative_to(folder).as_posix() for drawing in drawings],
         "plots": [chart.path.relative_to(folder).as_posix() for chart in charts],
     }
-
-
-def _check_writable(folder: Path) -> None:
-    """Find out before an hour of work, not after it, that there is nowhere to put the result."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"cannot be written: {error.strerror or error}",
-            where=folder,
-            remedy="check free space and permissions, or choose another output folder",
-        ) from error

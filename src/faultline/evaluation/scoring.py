@@ -1,4 +1,4 @@
-"""Streams labelled images through a predictor into one scorer a class."""
+"""Streams labelled images through a predictor into one scorer per class."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Scores:
     """What came out of scoring.
 
     Attributes:
-        scorers: One a class, by name, in the order of the label space.
+        scorers: One per class, by name, in the order of the label space.
         items: Images that were scored, by id.
         problems: Images that could not be, and why.
         classes: Scores of all classes together, where they exclude each other.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from faultline.evaluation.class_tables import class_lines
@@ -35,7 +36,22 @@ def evaluate_masks(request: EvaluateRequest) -> Outcome:
     scores = "  ".join(f"{name} {shown(pooled[name]['value'])}" for name in names)
     together = metrics["multiclass"]
     lines = [scores] if together is None else class_lines(together)
+    lines = [*nothing_to_find(metrics), *lines]
     return Outcome(folder, metrics, (*lines, f"report {folder / 'report.html'}"))
+
+
+def nothing_to_find(metrics: dict[str, Any]) -> list[str]:
+    """A warning for the console, where no picture of a test set shows a class."""
+    absent = [
+        name for name, found in metrics["classes"].items()
+        if math.isnan(found["pooled"]["recall"]["value"])
+    ]  # fmt: skip
+    if not absent:
+        return []
+    return [
+        f"WARNING: none of the {metrics['images']} pictures shows {', '.join(absent)}: scores tell "
+        "about false alarms there, and nothing about what is found"
+    ]
 
 
 def shown(value: Any) -> str:

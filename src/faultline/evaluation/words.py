@@ -54,12 +54,12 @@ def metric_rows(results: Results) -> list[tuple[str, str, str, str]]:
          "Overlap of areas: common pixels over all pixels of both. Strict on thin lines: one "
          "pixel of shift halves it."),
         ("dice", "dice", "Dice",
-         "Overlap of areas as F1 over pixels; always above IoU."),
+         "Overlap of areas as F1 over pixels; never below IoU."),
         ("precision", "precision", "Precision", "Share of the marked pixels that are right."),
         ("recall", "recall", "Recall", "Share of the labelled pixels that are found."),
         ("cliou", "cliou", "clIoU",
-         f"IoU of the centre lines, widened by {tau}: whether the course is right, whatever "
-         "the width."),
+         f"IoU of the centre lines, where lines within {tau} of each other count as the same: "
+         "whether the course is right, whatever the width."),
         ("cldice", "cldice", "clDice",
          "Whether the lines stay connected: centre lines of each inside the area of the other."),
         ("ods", "ois", "ODS / OIS",

@@ -35,7 +35,7 @@ class Ablation:
     """How an ablation ended.
 
     Attributes:
-        states: One a point, in the order of the plan.
+        states: One per point, in the order of the plan.
         interrupted: Whether it was stopped from outside; the same command goes on.
     """
 
@@ -141,7 +141,9 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise ConfigError(
-            "another `faultline ablate` is at work here", where=folder, remedy="wait for it"
+            "another `faultline ablate` is running in this folder",
+            where=folder,
+            remedy="wait until it has ended",
         ) from error
     try:
         yield

@@ -65,7 +65,7 @@ def _plan(words: Sequence[str], file: Path | None, resume: Path | None) -> Plan:
     if resume is None:
         if not words:
             raise ConfigError(
-                "there is no grid",
+                "no grid was given",
                 remedy=f"name one ({', '.join(grid_names())}) or write key=a,b words",
             )
         return make_plan(words, file=file)

@@ -170,7 +170,7 @@ def _no_list(word: str, why: str) -> ConfigError:
 
 def _checked(path: Path, loaded: Any) -> Grid:
     if not isinstance(loaded, dict):
-        raise ConfigError("must hold keys and values", where=path)
+        raise ConfigError("must be a mapping of keys to values", where=path)
     unknown = [f"{key!r}{did_you_mean(str(key), _KEYS)}" for key in loaded if key not in _KEYS]
     if unknown:
         raise ConfigError(

@@ -92,7 +92,9 @@ def make_plan(words: Sequence[str], *, file: str | Path | None = None) -> Plan:
     configs = _configs(runner, found, None if file is None else Path(file))
     places = {(config.output_dir, config.experiment) for config in configs}
     if len(places) > 1:
-        raise ConfigError("output_dir and experiment name one folder: they cannot vary")
+        raise ConfigError(
+            "output_dir and experiment cannot be swept: they name the ablation's one folder"
+        )
     root, experiment = places.pop()
     name = experiment or (grid.name if grid else DEFAULT_NAME)
     folder = Path(root) / name

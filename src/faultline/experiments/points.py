@@ -118,7 +118,10 @@ def _trained(runner: Runner, folder: Path, before: State, say: Say) -> Path | No
         result = runner.train(None, say, run)
     else:
         _put_aside(run)
-        result = runner.train(runner.read(folder / SETTINGS_NAME), say, None)
+        config = runner.read(folder / SETTINGS_NAME)
+        # Where the point lies now: the ablation may be gone on with from another folder.
+        config.output_dir = str(folder.parent)
+        result = runner.train(config, say, None)
     return None if result.interrupted else Path(result.run.path)
 
 

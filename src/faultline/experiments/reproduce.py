@@ -190,8 +190,13 @@ def _why_inexact(
     if settings.get("trainer.max_time"):
         reasons.append("trainer.max_time: the number of steps depends on the machine")
     on_gpu = (before.get("device") or {}).get("type") not in (None, "cpu")
-    if on_gpu and not settings.get("deterministic"):
-        reasons.append("kernels of a GPU repeat only with deterministic=true")
+    if on_gpu:
+        repeat = bool(settings.get("deterministic"))
+        reasons.append(
+            "some kernels of a GPU do not repeat, deterministic=true or not"
+            if repeat
+            else "most kernels of a GPU repeat only with deterministic=true"
+        )
     if settings.get("trainer.devices") not in (None, 1):
         reasons.append("several devices")
     return reasons

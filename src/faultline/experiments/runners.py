@@ -13,14 +13,12 @@ import torch
 from faultline.artifacts.run import RunFolder
 from faultline.config.compose import from_yaml, to_yaml
 from faultline.config.schema import Config
-from faultline.data.transforms import AUGMENTATIONS
-from faultline.errors import ConfigError
+from faultline.errors import ConfigError, DataError
 from faultline.evaluation.command import evaluate_weights
-from faultline.losses import LOSSES
 from faultline.models import MODELS
 from faultline.registry import Registry
 from faultline.training.fit import train
-from faultline.training.kinds import Say, kind_of, training_config
+from faultline.training.kinds import Say, check_settings, kind_of, training_config
 
 PICTURES = "pictures"
 SPEECH = "speech"
@@ -34,7 +32,7 @@ class Runner:
         load: (words, file) -> configuration, as `faultline train` would read it.
         check: Raises ConfigError for names and settings that would only be found when training.
         read: `config.yaml` -> configuration.
-        write: Configuration -> text of a `config.yaml`.
+        write: Configuration, whose paths become absolute -> text of a `config.yaml`.
         train: (configuration, say, run to go on with) -> `run`, `results` and `interrupted`.
         evaluate: (run folder, say) -> folder of the results on its test set; None without one.
         prepare: Configuration -> imported data with its `fingerprint`.
@@ -72,11 +70,16 @@ def kind_of_run(settings: dict[str, Any]) -> str:
 @RUNNERS.register(PICTURES)
 def _pictures() -> Runner:
     """Everything that `faultline train` trains."""
+
+    def write(config: Any) -> str:
+        kind_of(config).settle_paths(config)
+        return to_yaml(config)
+
     return Runner(
         load=lambda words, file: training_config(words, file=file),
         check=check_parts,
         read=from_yaml,
-        write=to_yaml,
+        write=write,
         train=lambda config, say, resume: train(config, say=say, resume=resume),
         evaluate=lambda run, say: (
             evaluate_weights(run, say=say).folder if has_test_items(run) else None
@@ -89,11 +92,26 @@ def _pictures() -> Runner:
 def _speech() -> Runner:
     """Recognisers, as `faultline speech train` trains them; asked for by `task=speech`."""
     # Its own dependencies are optional.
-    from faultline.speech.data.prepare import TOY
+    from faultline.speech.data.prepare import TOY, check_source
     from faultline.speech.evaluate import evaluate_speech
     from faultline.speech.fit import train_speech
     from faultline.speech.kind import SpeechKind
+    from faultline.speech.network_settings import check_network
     from faultline.speech.settings import load_speech_config, to_yaml
+
+    def check(config: Any) -> None:
+        problems = []
+        for look in (check_source, check_network):
+            try:
+                look(config)
+            except (ConfigError, DataError) as error:
+                problems.append(str(error))
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    def write(config: Any) -> str:
+        SpeechKind().settle_paths(config)
+        return to_yaml(config)
 
     def evaluate(run: Path, say: Say) -> Path | None:
         # The toy task draws its test items when it is evaluated.
@@ -102,9 +120,9 @@ def _speech() -> Runner:
 
     return Runner(
         load=lambda words, file: load_speech_config(words, file=file),
-        check=lambda config: None,
+        check=check,
         read=lambda path: load_speech_config(file=path),
-        write=to_yaml,
+        write=write,
         train=lambda config, say, resume: train_speech(config, say=say, resume=resume),
         evaluate=evaluate,
         prepare=SpeechKind().prepare,
@@ -125,27 +143,14 @@ def has_test_items(run: Path) -> bool:
 
 
 def check_parts(config: Config) -> None:
-    """Make sure that model, loss and augmentations exist and take their settings.
+    """Make sure that what is named exists, and that the network takes its settings.
 
     Raises:
-        ConfigError: Everything that does not, in one message.
+        ConfigError: It does not.
     """
-    problems = []
-    model, loss = dict(config.model), dict(config.loss)
-    parts: list[tuple[Registry[Any], str, dict[str, Any]]] = [
-        (MODELS, str(model.pop("name")), model),
-        (LOSSES, str(loss.pop("name")), loss),
-        *((AUGMENTATIONS, name, values or {}) for name, values in config.augment.items()),
-    ]
-    for registry, name, settings in parts:
-        try:
-            registry.check(name, settings)
-        except ConfigError as error:
-            problems.append(str(error))
-    if problems:
-        raise ConfigError("; ".join(problems))
-    kind_of(config)
-    _check_values(str(config.model["name"]), model)
+    check_settings(config)
+    model = dict(config.model)
+    _check_values(str(model.pop("name")), model)
 
 
 def _check_values(name: str, settings: dict[str, Any]) -> None:

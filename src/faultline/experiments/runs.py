@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from faultline.artifacts.curves import History, read_history
 from faultline.artifacts.run import RunFolder, is_run
+from faultline.config.paths import with_absolute_paths
 from faultline.errors import ConfigError
 from faultline.experiments.points import (
     FAILED,
@@ -182,7 +183,8 @@ def _settings(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path.name} cannot be read: {reason}") from error
     if not isinstance(loaded, dict) or not isinstance(loaded.get("model"), dict):
         raise ConfigError(f"{path.name} is no configuration of a run")
-    return flat({str(key): value for key, value in loaded.items()})
+    # Runs of before paths were stored as absolute ones are of the same data as later ones.
+    return with_absolute_paths(flat({str(key): value for key, value in loaded.items()}))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -99,7 +99,10 @@ def held_out_scores(run: Path, settings: Mapping[str, Any]) -> HeldOutScores | N
 
 
 def _evaluations(run: Path) -> list[Path]:
-    """Files of evaluations; what lies in the run's own folder is of the data it was trained on."""
+    """Files of evaluations; what lies in the run's own folder is of its own test set.
+
+    Earlier versions wrote the scores on `data.test` into a folder of their own, like any other.
+    """
     beside = sorted(run.glob(f"evaluation-*/{METRICS_NAME}"))
     return [path for path in (run / METRICS_NAME, *beside, run / "evaluation" / "results.json")
             if path.is_file()]  # fmt: skip

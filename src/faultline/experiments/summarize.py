@@ -25,7 +25,6 @@ from faultline.experiments.tables import (
 )
 from faultline.files import write_text
 
-NAMES = ("summary.csv", "summary.md", "summary.html", "groups.csv")
 RULE = (
     "Means and standard deviations are over finished runs that differ in nothing but their seed. "
     "A mean is marked only where the 95 % interval of its difference to each of the other groups "
@@ -76,7 +75,7 @@ def summarize(
     group_by: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> Summary:
-    """Read every run in `paths` and below, and write `NAMES` (and `curves.png`).
+    """Read every run in `paths` and below, and write the tables (and `curves.png`).
 
     Args:
         paths: Run folders or folders above them.

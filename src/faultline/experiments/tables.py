@@ -24,7 +24,7 @@ _FACTS = {
     "images_per_second": ("images/s", 1.0, ".1f"),
     "memory_mib": ("MiB", 1.0, ",.0f"),
     "gpu_memory_mib": ("GPU MiB", 1.0, ",.0f"),
-    "test_seconds_per_image": ("ms a picture", 1e3, ".1f"),
+    "test_seconds_per_image": ("ms per picture", 1e3, ".1f"),
 }
 """Fact -> (title, factor, format) of a column; those that no run has are left out."""
 
@@ -51,7 +51,7 @@ class Table:
 
 
 def group_table(block: Block, leading: Mapping[str, Lead]) -> Table:
-    """One row a group: mean and deviation of scores, and what they cost."""
+    """One row per group: mean and deviation of scores, and what they cost."""
     scores = main_scores(block.kind, block.scores, block.metric.name)
     facts = _known_facts([run for group in block.groups for run in group.runs])
     titles = [*block.keys, "runs", *(f"{block.part} {name}" for name in scores)]
@@ -69,7 +69,7 @@ def group_table(block: Block, leading: Mapping[str, Lead]) -> Table:
 
 
 def run_table(block: Block) -> Table:
-    """One row a run."""
+    """One row per run."""
     runs = [(group, run) for group in block.groups for run in group.runs]
     scores = main_scores(block.kind, block.scores, block.metric.name)
     facts = _known_facts([run for _, run in runs])
@@ -89,7 +89,7 @@ def run_table(block: Block) -> Table:
 
 
 def runs_csv(blocks: Sequence[Block]) -> str:
-    """One row a run, with every number that is known of it."""
+    """One row per run, with every number that is known of it."""
     rows = []
     for block in blocks:
         for group in block.groups:
@@ -99,7 +99,7 @@ def runs_csv(blocks: Sequence[Block]) -> str:
 
 
 def groups_csv(blocks: Sequence[Block], leading: Sequence[Mapping[str, Lead]]) -> str:
-    """One row a group and score: mean, deviation, number of runs, and whether it is marked."""
+    """One row per group and score: mean, deviation, number of runs, and whether it is marked."""
     rows: list[dict[str, Any]] = []
     for block, leads in zip(blocks, leading, strict=True):
         for index, group in enumerate(block.groups):

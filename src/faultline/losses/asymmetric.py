@@ -31,7 +31,7 @@ class AsymmetricLoss(SegmentationLoss):
         gamma_neg: Focus on the negatives that are hard.
         gamma_pos: Focus on the positives that are hard.
         margin: Negatives of a probability below this cost nothing.
-        class_weights: One weight a class; the mean is then over weights. In classification also
+        class_weights: One weight per class; the mean is then over weights. In classification also
             "balanced".
         label_smoothing: Share of a target that is moved half to 0 and half to 1.
 

@@ -84,13 +84,13 @@ def check_for_pictures(name: str, kind: LabelKind = LabelKind.MULTILABEL) -> Non
     words = " or ".join(f"loss={one.name}" for one in fitting)
     if "classification" not in entry.tags:
         raise ConfigError(
-            f"loss {name!r} compares areas, and classification has none",
+            f"loss {name!r} is a segmentation loss; classification has no masks",
             where="loss.name",
             remedy=f"use one of: {known}",
         )
     if kind is LabelKind.MULTICLASS and kind not in _kinds(entry):
         raise ConfigError(
-            f"loss {name!r} asks about each class by itself, and here a picture shows exactly one",
+            f"loss {name!r} treats each class by itself, but here each picture shows exactly one",
             where="loss.name",
             remedy=f"use {words}",
         )

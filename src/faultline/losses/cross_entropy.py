@@ -1,4 +1,4 @@
-"""Cross-entropies: one sigmoid a class, or one softmax over classes."""
+"""Cross-entropies: one sigmoid per class, or one softmax over classes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class BCELoss(SegmentationLoss):
 
     Args:
         kind: "binary" or "multilabel".
-        pos_weight: One factor a class on its positives, as in
+        pos_weight: One factor per class on its positives, as in
             `torch.nn.functional.binary_cross_entropy_with_logits`. In classification also
             "balanced": negatives over positives of the training pictures.
-        class_weights: One weight a class; the mean is then over weights. In classification also
+        class_weights: One weight per class; the mean is then over weights. In classification also
             "balanced": N / (K n_c) for n_c pictures of N.
         label_smoothing: Share of a target that is moved half to 0 and half to 1.
 
@@ -68,7 +68,7 @@ class CrossEntropyLoss(SegmentationLoss):
 
     Args:
         kind: "multiclass", the only one.
-        class_weights: One weight a class; the mean is then over weights, as in
+        class_weights: One weight per class; the mean is then over weights, as in
             `torch.nn.functional.cross_entropy`. In classification also "balanced": N / (K n_c)
             for n_c training pictures of N.
         label_smoothing: Share of a target that is spread over all classes.
@@ -101,7 +101,7 @@ def weighted_mean(terms: Tensor, class_weights: Sequence[float] | None, pixels: 
     Sigmoid kinds weight each class's term; multiclass a pixel by the class that it is of.
 
     Raises:
-        ConfigError: There is not one weight a class.
+        ConfigError: There is not one weight per class.
     """
     if class_weights is None:
         return pixels.mean(terms)
@@ -125,7 +125,7 @@ def checked_per_class(
         raise ConfigError(
             f"{values!r} is counted from the training pictures, in classification only",
             where=f"loss.{name}",
-            remedy="give one number a class",
+            remedy="give one number per class",
         )
     return None if values is None else [checked(name, value, high=high) for value in values]
 
@@ -134,7 +134,7 @@ def per_class(name: str, values: Sequence[float], pixels: Pixels) -> Tensor:
     """`values` as (K, 1, 1), to multiply (B, K, H, W).
 
     Raises:
-        ConfigError: There is not one value a class.
+        ConfigError: There is not one value per class.
     """
     classes = pixels.logits.shape[1]
     if len(values) != classes:

@@ -30,11 +30,11 @@ class FocalLoss(SegmentationLoss):
         kind: Relation between classes; multiclass takes p_t from the softmax.
         gamma: Focus; 0 gives the cross-entropy.
         alpha: Balance of classes. Sigmoid kinds: weight of the positives, 1 - alpha that of the
-            negatives; one number, or one a class. Multiclass: one weight a class, or one number
+            negatives; one number, or one per class. Multiclass: one weight per class, or one number
             for every class but the background (class 0), which gets 1 - alpha. "batch":
             1 - frequency of each class among what the batch counts. In classification also
             "dynamic", its default: 1 - frequency among the training pictures. None: no balance.
-        class_weights: One weight a class on top; the mean is then over weights. In
+        class_weights: One weight per class on top; the mean is then over weights. In
             classification also "balanced".
         label_smoothing: Share of a target that is spread over the other answers.
 

@@ -35,7 +35,6 @@ from faultline.metrics.thresholds import (
     DEFAULT_THRESHOLD,
     ThresholdChoice,
     ThresholdStatus,
-    check_threshold,
 )
 from faultline.metrics.verdicts import Verdict
 
@@ -61,7 +60,6 @@ __all__ = [
     "Verdict",
     "bootstrap_interval",
     "centreline_counts",
-    "check_threshold",
     "choose_class_thresholds",
     "cldice_counts",
     "cliou_counts",

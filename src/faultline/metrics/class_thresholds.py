@@ -1,4 +1,4 @@
-"""One threshold a class, chosen on validation; rare classes take the shared one, and say so."""
+"""One threshold per class, chosen on validation; rare classes take the shared one, and say so."""
 
 from __future__ import annotations
 

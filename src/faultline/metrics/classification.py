@@ -60,7 +60,7 @@ class ClassScores:
 class ClassificationScorer:
     """Collects answers and truth of whole pictures, batch by batch.
 
-    The scores of all pictures are kept (8 bytes a picture and class), so that ranking metrics
+    The scores of all pictures are kept (8 bytes per picture and class), so that ranking metrics
     are exact.
 
     Args:
@@ -111,7 +111,7 @@ class ClassificationScorer:
         return decide_classes(self.probability, self.kind, thresholds)
 
     def scores(self, thresholds: Sequence[float]) -> ClassificationScores:
-        """Everything, at one threshold a class (not used by multiclass)."""
+        """Everything, at one threshold per class (not used by multiclass)."""
         return ClassificationScores(
             self.names, self.kind, self.probability, self.truth, self.decided(thresholds)
         )
@@ -136,7 +136,7 @@ class ClassificationScores:
     decided: Bools
 
     def classes(self) -> list[ClassScores]:
-        """One entry a class, in order."""
+        """One entry per class, in order."""
         return [self._class(index, name) for index, name in enumerate(self.names)]
 
     def _class(self, index: int, name: str) -> ClassScores:
@@ -246,7 +246,7 @@ def decide_classes(probability: Floats, kind: LabelKind, thresholds: Sequence[fl
     """(N, K) decisions: probability >= threshold, or the most probable class of a multiclass.
 
     Raises:
-        ContractError: There is not one threshold a class.
+        ContractError: There is not one threshold per class.
     """
     if kind is LabelKind.MULTICLASS:
         best = probability.argmax(axis=1)

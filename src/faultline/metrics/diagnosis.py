@@ -19,8 +19,9 @@ from faultline.metrics import ratios
 from faultline.metrics.curves import Curve
 from faultline.metrics.histogram import ProbabilityHistogram
 from faultline.metrics.inputs import Floats
-from faultline.metrics.thresholds import DEFAULT_THRESHOLD, check_threshold
+from faultline.metrics.thresholds import DEFAULT_THRESHOLD
 from faultline.metrics.verdicts import Verdict, judge, number, percent
+from faultline.types import check_threshold
 
 SWEEP = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Thresholds of the table that a diagnosis shows."""
@@ -43,11 +44,6 @@ class Diagnosis:
     def codes(self) -> list[str]:
         """Codes of the verdicts, in order."""
         return [verdict.code for verdict in self.verdicts]
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether nothing was found wrong."""
-        return self.codes == ["healthy"]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -98,7 +98,9 @@ class PromptCounts:
         if criterion == "iou":
             return choose_shared([self], max_false_rate=max_false_rate, source=source)
         if criterion not in ("dice", "percentile"):
-            raise ConfigError(f"unknown criterion {criterion!r}", remedy="iou, dice or percentile")
+            raise ConfigError(
+                f"unknown criterion {criterion!r}", remedy="use iou, dice or percentile"
+            )
         return choose_threshold(
             self.present.curve(),
             "dice" if criterion == "dice" else "percentile",

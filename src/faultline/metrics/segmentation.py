@@ -24,8 +24,7 @@ from faultline.metrics.formulas import (
 from faultline.metrics.histogram import ProbabilityHistogram, reliability_starts
 from faultline.metrics.inputs import ArrayLike, Floats, decide
 from faultline.metrics.ods import sweep_counts
-from faultline.metrics.thresholds import check_threshold
-from faultline.types import IGNORE_INDEX
+from faultline.types import IGNORE_INDEX, check_threshold
 
 _SWEEP = 99
 _BINS = 15

@@ -11,6 +11,7 @@ import numpy as np
 from faultline.errors import ConfigError
 from faultline.metrics.curves import Curve
 from faultline.metrics.inputs import Bools
+from faultline.types import check_threshold
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -62,11 +63,6 @@ class ThresholdChoice:
         check_threshold(value)
         return cls(value, "none", float("nan"), ThresholdStatus.BY_HAND, source)
 
-    @property
-    def is_tuned(self) -> bool:
-        """Whether data decided."""
-        return self.status is ThresholdStatus.TUNED
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; a score that is not defined becomes None."""
         return {
@@ -83,16 +79,6 @@ class ThresholdChoice:
         score = float("nan") if values["score"] is None else float(values["score"])
         status = ThresholdStatus(values["status"])
         return cls(float(values["value"]), values["criterion"], score, status, values["source"])
-
-
-def check_threshold(value: float) -> None:
-    """Refuse a threshold outside (0, 1).
-
-    Raises:
-        ConfigError: It lies outside, or is NaN.
-    """
-    if not 0.0 < value < 1.0:
-        raise ConfigError(f"threshold {value!r} does not lie between 0 and 1, both excluded")
 
 
 def choose_threshold(
@@ -114,7 +100,7 @@ def choose_threshold(
     """
     check_threshold(default)
     if criterion not in ("iou", "dice", "percentile"):
-        raise ConfigError(f"unknown criterion {criterion!r}", remedy="iou, dice or percentile")
+        raise ConfigError(f"unknown criterion {criterion!r}", remedy="use iou, dice or percentile")
     if not 0.0 < percentile < 100.0:
         raise ConfigError(f"percentile {percentile!r} does not lie between 0 and 100")
     status = _obstacle(curve, criterion)

@@ -20,6 +20,8 @@ class ASPP(nn.Module):
         out_channels: D.
         rates: Dilation of each branch, in positions of the feature map.
         branch_channels: Width of a branch; D / 2 by default.
+        keep_input: Fuse the input itself as well, so that what is seen at one position need not
+            pass through the branches.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class ASPP(nn.Module):
         out_channels: int,
         rates: Sequence[int] = (1, 2, 4, 8),
         branch_channels: int | None = None,
+        keep_input: bool = False,
     ) -> None:
         super().__init__()
         valid = len(rates) > 0 and all(rate >= 1 for rate in rates)
@@ -37,9 +40,12 @@ class ASPP(nn.Module):
             ConvNormAct(in_channels, width, kernel=1 if rate == 1 else 3, rate=rate)
             for rate in rates
         )
-        self.fuse = ConvNormAct(width * len(rates), out_channels, kernel=1)
+        self.keep_input = keep_input
+        fused = width * len(rates) + (in_channels if keep_input else 0)
+        self.fuse = ConvNormAct(fused, out_channels, kernel=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D, H, W)."""
-        fused: Tensor = self.fuse(torch.cat([branch(x) for branch in self.branches], dim=1))
+        seen = [branch(x) for branch in self.branches]
+        fused: Tensor = self.fuse(torch.cat([x, *seen] if self.keep_input else seen, dim=1))
         return fused

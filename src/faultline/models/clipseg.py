@@ -93,7 +93,7 @@ class ClipSeg(PromptedNetwork):
             self._outside = []
         if base_hash is not None and freeze and base_identity(weights) != base_hash:
             raise ConfigError(
-                f"the CLIPSeg at {weights!r} is another one than these weights were trained on",
+                f"the CLIPSeg at {weights!r} is not the CLIPSeg that these weights were trained on",
                 remedy="give the one with the hash that the bundle names: --base FOLDER",
             )
         vision = int(model.config.vision_config.hidden_size)

@@ -66,7 +66,8 @@ def _transformers() -> Any:
         import transformers
     except ImportError as error:
         raise MissingExtraError(
-            "CLIPSeg needs the package transformers", remedy="pip install 'faultline[prompt]'"
+            "CLIPSeg needs the package transformers",
+            remedy="run pip install '.[prompt]' in Faultline's folder",
         ) from error
     return transformers
 

@@ -17,8 +17,8 @@ Shapes for an input of (B, 3, H, W) and width w = base_channels:
     stage 1     (B,  w, H/2, W/2)   Conv 3x3 -> residual block(s) -> SE
     stage 2     (B, 2w, H/4, W/4)   Conv 3x3 /2 -> residual block(s) -> SE
     stage 3     (B, 3w, H/4, W/4)   Conv 3x3 -> residual block(s) with dilation 2 -> SE
-    bottleneck  (B, 4w, H/4, W/4)   ASPP -> 1x1 fusion; the only thing that the decoder sees
-    decoder     (B,  w, H/2, W/2)   bilinear x2 + detail -> residual block -> SE
+    bottleneck  (B, 4w, H/4, W/4)   ASPP and its input -> 1x1 fusion; all that the decoder sees
+    decoder     (B,  w, H/2, W/2)   bilinear x2 + detail -> residual blocks -> SE
     head        (B,  K, H,   W)     Conv 3x3 to 4K channels -> depth to space
 """
 
@@ -51,27 +51,32 @@ class ScratchEDPlus(nn.Module):
         blocks: Residual blocks in each of the three stages.
         aspp_rates: Dilations at the bottleneck, in steps of 4 pixels.
         in_channels: Channels of the picture.
+        decoder_blocks: Residual blocks of the decoder.
     """
 
     def __init__(
         self,
         num_classes: int = 1,
         base_channels: int = 32,
-        blocks: Sequence[int] = (2, 1, 1),
+        blocks: Sequence[int] = (1, 1, 1),
         aspp_rates: Sequence[int] = (2, 4, 8, 16),
         in_channels: int = 3,
+        decoder_blocks: int = 2,
     ) -> None:
         super().__init__()
         require(base_channels >= 1, "base_channels", base_channels, "at least 1")
         require(len(blocks) == 3, "blocks", list(blocks), "three integers, one a stage")
+        require(decoder_blocks >= 0, "decoder_blocks", decoder_blocks, "at least 0")
         w = base_channels
         self.encoder = nn.Sequential(
             stage(4 * in_channels, w, blocks[0]),
             stage(w, 2 * w, blocks[1], stride=2),
             stage(2 * w, 3 * w, blocks[2], rate=2),
         )
-        self.bottleneck: nn.Module = ASPP(3 * w, 4 * w, aspp_rates, branch_channels=3 * w // 2)
-        self.decoder = nn.Sequential(decoder_stage(4 * w, w))
+        self.bottleneck: nn.Module = ASPP(
+            3 * w, 4 * w, aspp_rates, branch_channels=3 * w // 2, keep_input=True
+        )
+        self.decoder = nn.Sequential(decoder_stage(4 * w, w, decoder_blocks))
         self.head = nn.Conv2d(w, 4 * num_classes, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -111,10 +116,10 @@ class DetailUpsample2x(nn.Module):
         return F.relu(self.norm(smooth + F.pixel_shuffle(self.detail(x), 2)), inplace=True)
 
 
-def decoder_stage(in_channels: int, out_channels: int) -> nn.Sequential:
+def decoder_stage(in_channels: int, out_channels: int, blocks: int = 1) -> nn.Sequential:
     """Double height and width, refine at that scale, then weigh the channels."""
     return nn.Sequential(
         DetailUpsample2x(in_channels, out_channels),
-        ResidualBlock(out_channels),
+        *(ResidualBlock(out_channels) for _ in range(blocks)),
         SqueezeExcite(out_channels),
     )

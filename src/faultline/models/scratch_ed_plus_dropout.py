@@ -24,6 +24,7 @@ class ScratchEDPlusDropout(ScratchEDPlus):
         blocks: Residual blocks in each of the three stages.
         aspp_rates: Dilations at the bottleneck, in steps of 4 pixels.
         in_channels: Channels of the picture.
+        decoder_blocks: Residual blocks of the decoder.
         dropout: Share of channels dropped while training.
     """
 
@@ -31,12 +32,15 @@ class ScratchEDPlusDropout(ScratchEDPlus):
         self,
         num_classes: int = 1,
         base_channels: int = 32,
-        blocks: Sequence[int] = (2, 1, 1),
+        blocks: Sequence[int] = (1, 1, 1),
         aspp_rates: Sequence[int] = (2, 4, 8, 16),
         in_channels: int = 3,
+        decoder_blocks: int = 2,
         dropout: float = 0.3,
     ) -> None:
-        super().__init__(num_classes, base_channels, blocks, aspp_rates, in_channels)
+        super().__init__(
+            num_classes, base_channels, blocks, aspp_rates, in_channels, decoder_blocks
+        )
         require(0.0 <= dropout < 1.0, "dropout", dropout, "at least 0 and below 1")
         self.encoder.append(nn.Dropout2d(dropout))
         self.bottleneck = nn.Sequential(self.bottleneck, nn.Dropout2d(dropout))

@@ -30,7 +30,9 @@ class Stage:
     parameters: int
 
 
-def run_stages(model: nn.Module, *inputs: Any) -> list[Stage]:
+def run_stages(
+    model: nn.Module, *inputs: Any, method: Callable[..., Any] | None = None
+) -> list[Stage]:
     """Stages in the order in which a forward pass of `inputs` enters them, each once.
 
     Stages are the parts of the network; in place of a list or sequence of parts, each of these;
@@ -39,6 +41,11 @@ def run_stages(model: nn.Module, *inputs: Any) -> list[Stage]:
     not known then, and shows in the stage behind it.
 
     On the meta device nothing is computed, so that any size costs next to nothing.
+
+    Args:
+        model: The network.
+        inputs: What it is given.
+        method: Of the network, run in place of a call of it.
     """
     calls: dict[str, _Call] = {}
 
@@ -61,7 +68,7 @@ def run_stages(model: nn.Module, *inputs: Any) -> list[Stage]:
                 part.register_forward_hook(after(name)),
             ):
                 hooks.callback(handle.remove)
-        model(*inputs)
+        (method or model)(*inputs)
     found = [stage for name, part in model.named_children() for stage in _walk(name, part, calls)]
     return [stage for _, stage in sorted(found, key=lambda pair: pair[0])]
 

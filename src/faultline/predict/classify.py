@@ -1,4 +1,4 @@
-"""What `faultline infer` does with weights that classify: probabilities and classes a picture."""
+"""What `faultline infer` does with weights that classify: probabilities and classes per picture."""
 
 from __future__ import annotations
 

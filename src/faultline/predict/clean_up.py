@@ -36,7 +36,7 @@ def cleaned(mask: Pixels, step: str, refine: Callable[[], Pixels] | None = None)
         ConfigError: There is no such step.
     """
     if step not in STEPS:
-        raise ConfigError(f"no clean-up {step!r}", remedy=f"known: {', '.join(STEPS)}")
+        raise ConfigError(f"unknown clean-up {step!r}", remedy=f"known: {', '.join(STEPS)}")
     if step == "none" or not mask.any():
         return mask
     if step == "drop_specks":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from faultline.artifacts.bundle import Bundle, check_model, load_bundle
 from faultline.errors import BundleError, ConfigError
+from faultline.files import check_folder
 from faultline.predict.infer import infer
 from faultline.predict.options import FORMATS, InferOptions, InferSummary
 from faultline.predict.predictor import Predictor
@@ -46,6 +47,7 @@ def infer_weights(
     known_task(bundle)
     check_format(options.format, bundle.task)
     check_prompts(options, bundle)
+    check_folder(save)
     request = InferRequest(
         bundle, list(inputs), Path(save), options, threshold, tta, device, precision, say
     )

@@ -34,7 +34,7 @@ def infer(
     """Answer every picture that `inputs` mean; write results to the folder `save`.
 
     For each picture `<stem>_mask.png` (single channel: 0 and 255, or class indices where classes
-    exclude each other; where they do not, one mask a class besides) and `<stem>_overlay.png`,
+    exclude each other; where they do not, one mask per class besides) and `<stem>_overlay.png`,
     both at its own size, and a row of `measurements.csv`; see `find_jobs` for how pictures of the
     same stem are told apart. A picture that cannot be read gets a row with the reason, and the
     rest goes on. `infer.json` records bundle and settings. Stopping (Ctrl-C) leaves every

@@ -54,9 +54,12 @@ def find_jobs(
         what: What these files are, for messages.
 
     Raises:
-        DataError: An input does not exist, or there is no such file at all.
+        DataError: An input is empty or does not exist, or there is no such file at all.
     """
     given = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    if any(not str(one).strip() for one in given):
+        # An empty path would stand for the working folder and everything below it.
+        raise DataError("is empty", where="input", remedy="give a file, a folder or a glob")
     found: dict[str, tuple[Path, Path]] = {}
     results_root = None if save is None else os.path.abspath(save)
     for one in given:

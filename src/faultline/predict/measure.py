@@ -38,7 +38,7 @@ class Measures:
             half a pixel at either end.
         mean_width: Mean over skeleton pixels; 0 without any.
         max_width: Largest of them.
-        mm_per_px: Millimetres a pixel, where known.
+        mm_per_px: Millimetres per pixel, where known.
     """
 
     share: float

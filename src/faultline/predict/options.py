@@ -36,7 +36,7 @@ class InferOptions:
         workers: Threads that decode, and as many that draw and write.
         format: A form of results besides the usual one; see `FORMATS`.
         prompts: What is asked; for weights of prompted segmentation only.
-        prompt_file: Text file with more prompts, one a line.
+        prompt_file: Text file with more prompts, one per line.
         base: Local copy of the pretrained model that the weights rest on; None where it was.
     """
 

@@ -53,7 +53,7 @@ class Predictor:
         tile: int | None = None,
     ) -> None:
         if tile is not None and tile < 0:
-            raise ConfigError(f"tile is {tile}", remedy="a side in pixels, or 0 for no tiles")
+            raise ConfigError(f"tile is {tile}", remedy="give a side in pixels, or 0 for no tiles")
         self.bundle = bundle
         self.threshold = _threshold(bundle, threshold)
         self.device = resolve_device(device)

@@ -40,7 +40,7 @@ class Prediction:
 def to_probability(logits: Tensor, kind: LabelKind) -> Tensor:
     """Logits (B, K, H, W), any float type -> probabilities (B, K, H, W) in float32.
 
-    Binary and multilabel: a sigmoid a class. Multiclass: a softmax over classes.
+    Binary and multilabel: one sigmoid per class. Multiclass: a softmax over classes.
     """
     logits = logits.float()
     return logits.softmax(dim=1) if kind is LabelKind.MULTICLASS else logits.sigmoid()

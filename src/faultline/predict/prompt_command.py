@@ -1,8 +1,8 @@
 """What `faultline infer` does with weights that answer prompts.
 
 For each picture and prompt `{picture}__{prompt}.png` (one channel, 0 and 255, the picture's own
-size), one overlay a picture, `prompts.json` with what each prompt was understood as, and
-`answers.csv` with a row an answer.
+size), one overlay per picture, `prompts.json` with what each prompt was understood as, and
+`answers.csv` with one row per answer.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def infer_prompts(request: InferRequest) -> InferSummary:
     if not prompts:
         known = ", ".join(f'"{prompt}"' for prompt in predictor.reader.prompts)
         raise DataError(
-            "these weights answer prompts, and nothing was asked",
+            "these weights need a prompt, and none was given",
             remedy=f'add --prompt "{predictor.reader.prompts[0]}"; known: {known}',
         )
     meanings = predictor.ask(prompts)
@@ -100,7 +100,7 @@ def with_base(bundle: Bundle, base: Path | None) -> Bundle:
         return bundle
     if "base_hash" not in bundle.model_settings:
         raise ConfigError(
-            f"--base: model {bundle.model_name!r} rests on no pretrained model",
+            f"--base: model {bundle.model_name!r} does not build on a pretrained model",
             where=bundle.source,
             remedy="leave --base out",
         )

@@ -101,7 +101,7 @@ class PromptPredictor:
         """
         if not prompts:
             raise DataError(
-                "nothing was asked", remedy=f'ask for example "{self.reader.prompts[0]}"'
+                "no prompt was given", remedy=f'ask for example "{self.reader.prompts[0]}"'
             )
         if [meaning.prompt for meaning in self._meanings] == list(prompts):
             return self._meanings

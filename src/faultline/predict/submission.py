@@ -1,4 +1,4 @@
-"""Predicted masks in the form of the Severstal data set: a row a picture and class."""
+"""Predicted masks in the form of the Severstal data set: one row per picture and class."""
 
 from __future__ import annotations
 

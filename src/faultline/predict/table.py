@@ -1,4 +1,4 @@
-"""The table of results: one CSV row a picture, written while it grows, in place when complete."""
+"""The table of results: one CSV row per picture, written while it grows, in place when complete."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from faultline.errors import OutputError
+from faultline.files import check_folder
 from faultline.predict.measure import ClassMeasures, Measures
 
 Cells = dict[str, str]
@@ -21,7 +22,7 @@ COLUMNS = (
     "length_mm", "mean_width_mm", "max_width_mm", "threshold", "time_ms",
     "made_with", "error",
 )  # fmt: skip
-"""Where a picture may hold several classes, two columns a class follow: share and components."""
+"""Where a picture may hold several classes, two columns per class follow: share and components."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class ResultTable:
         self._made_with = made_with
         self.path = folder / TABLE_NAME
         self._part = part_path(folder)
+        check_folder(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # A file name need not be valid UTF-8: it is written as the bytes it was read as.

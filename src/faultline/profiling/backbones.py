@@ -14,7 +14,7 @@ from faultline.profiling.peak_memory import curve_of, free_bytes, measure_peaks
 from faultline.profiling.subject import BACKBONE, Subject
 from faultline.profiling.tables import bytes_text, table
 from faultline.progress import Progress
-from faultline.training.memory import MemoryCurve, plan_batch, tier
+from faultline.training.memory import plan_batch, tier
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,6 @@ DOCUMENT: dict[str, DocumentRow] = {
 }
 
 
-def document_curve(name: str) -> MemoryCurve:
-    """The document's own measurements, to which the same rule applies."""
-    return MemoryCurve({b: round(1e9 * peak) for b, peak in DOCUMENT[name].gigabytes.items()})
-
-
 def measure_backbones(
     names: Sequence[str],
     backbone_size: str,
@@ -81,7 +76,7 @@ def measure_backbones(
         say: Takes a line for each backbone that cannot be measured.
 
     Returns:
-        Plain values: `rows`, one a backbone, and what they were measured on.
+        Plain values: `rows`, one per backbone, and what they were measured on.
     """
     form = resolve_precision(precision, device)
     done, total = 0, len(names) * len(set(batches))

@@ -73,12 +73,12 @@ def run_profile(
         raise ConfigError("--names and --nano belong to `faultline profile backbones`")
     if SPEECH_WORD in rest:
         rest.remove(SPEECH_WORD)
-        return _recogniser(rest, size, batches, device, save, as_json, say)
+        return _recogniser(rest, size, batches, device, precision, save, as_json, say)
     return _model(rest, size, batches, device, precision, save, as_json, say)
 
 
 def _recogniser(
-    words: Sequence[str], size: int | str | None, batches: str, device: str,
+    words: Sequence[str], size: int | str | None, batches: str, device: str, precision: str,
     save: Path | None, as_json: bool, say: Callable[[str], None],
 ) -> Path:  # fmt: skip
     from faultline.profiling.recogniser import profile_recogniser, recogniser_lines
@@ -88,17 +88,13 @@ def _recogniser(
         raise ConfigError("--size belongs to pictures; recognisers are measured on clips of 3 s")
     config = load_speech_config(words)
     with progress_bar("measurements") as progress:
+        # Recognisers are trained in fp32 unless another format is asked for.
         found = profile_recogniser(
-            config, _numbers(batches or "1,2,4,8"), resolve_device(device), progress
-        )
-    file = (save or Path("outputs/profile") / found["name"]) / "profile.json"
-    write_json(file, found)
-    if as_json:
-        say(json.dumps(found, indent=2))
-    else:
-        for line in (*recogniser_lines(found), "", f"written {file}"):
-            say(line)
-    return file
+            config, _numbers(batches or "1,2,4,8"), resolve_device(device),
+            "fp32" if precision == "auto" else precision, progress,
+        )  # fmt: skip
+    folder = save or Path("outputs/profile") / found["name"]
+    return _written(found, recogniser_lines, folder, as_json, say)
 
 
 def _model(
@@ -115,10 +111,19 @@ def _model(
     with progress_bar("measurements") as progress:
         found = profile_subject(subject, resolve_device(device), wanted, progress)
     folder = save or Path("outputs/profile") / subject.name
-    write_json(folder / "profile.json", found)
+    return _written(found, profile_lines, folder, as_json, say)
+
+
+def _written(
+    found: dict[str, object], lines: Callable[[dict[str, object]], list[str]], folder: Path,
+    as_json: bool, say: Callable[[str], None],
+) -> Path:  # fmt: skip
+    """The JSON file of a profile, once it, its plot and its lines are out."""
+    file = folder / "profile.json"
+    write_json(file, found)
     plot = save_figure(profile_figure(found), folder / "profile")
-    _show(found, profile_lines, folder / "profile.json", plot, as_json, say)
-    return folder / "profile.json"
+    _show(found, lines, file, plot, as_json, say)
+    return file
 
 
 def _backbones(
@@ -178,6 +183,6 @@ def _numbers(text: str) -> tuple[int, ...]:
     if not found or min(found) < 1:
         raise ConfigError(
             f"--batch {text!r} is not understood",
-            remedy="give whole numbers above 0, by commas, such as 1,2,4,8",
+            remedy="give whole numbers above 0, comma-separated, such as 1,2,4,8",
         )
     return found

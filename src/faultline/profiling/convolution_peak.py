@@ -33,7 +33,7 @@ _SECONDS = 0.4
 
 @cache
 def convolution_peak(device: torch.device, precision: str) -> float:
-    """Operations a second of the fastest of a few large convolutions, forward, channels_last.
+    """Operations per second of the fastest of a few large convolutions, forward, channels_last.
 
     Args:
         device: Where.

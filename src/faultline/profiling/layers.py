@@ -14,8 +14,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from faultline.artifacts.precision import Resolved
-from faultline.profiling.flops import flops_by_layer
-from faultline.profiling.subject import Subject, TrainingStep, synchronise
+from faultline.profiling.flops import flops_of_call
+from faultline.profiling.subject import Profiled, TrainingStep, synchronise
 
 _ROUNDS = 5
 
@@ -46,16 +46,15 @@ class LayerTime:
 
 
 def time_layers(
-    subject: Subject, batch: int, size: Sequence[int], device: torch.device, precision: Resolved
+    subject: Profiled, batch: int, size: Sequence[int], device: torch.device, precision: Resolved
 ) -> list[LayerTime]:
     """Time of each layer (a module without modules in it) in a forward pass, slowest first.
 
     On a GPU each layer is waited for, which adds the time of a launch to it.
     """
     network = subject.build().to(device).eval()
-    shape = subject.shape(batch, size)
-    flops = flops_by_layer(network, shape)
-    pictures = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+    given, method = subject.inputs(batch, size, device), subject.method(network)
+    flops = flops_of_call(network, method, *given)
     leaves = {name: m for name, m in network.named_modules() if not list(m.children())}
     clock = _Clock(device)
     passes = []
@@ -66,7 +65,7 @@ def time_layers(
         for round_ in range(1 + _ROUNDS):
             clock.spent.clear()
             start = time.perf_counter()
-            network(pictures)
+            method(*given)
             synchronise(device)
             if round_:  # the first pass only warms up
                 passes.append((time.perf_counter() - start, dict(clock.spent)))
@@ -107,7 +106,7 @@ class _Clock:
 
 
 def time_operators(
-    subject: Subject, batch: int, size: Sequence[int], device: torch.device, precision: Resolved,
+    subject: Profiled, batch: int, size: Sequence[int], device: torch.device, precision: Resolved,
     most: int = 12,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The operators of a training step that take most time, by torch's profiler.

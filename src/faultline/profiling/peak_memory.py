@@ -14,7 +14,7 @@ import torch
 from faultline.artifacts.precision import Resolved
 from faultline.artifacts.resident import peak_resident, reset_peak
 from faultline.errors import FaultlineError
-from faultline.profiling.subject import Subject, TrainingStep, synchronise
+from faultline.profiling.subject import Profiled, TrainingStep, synchronise
 from faultline.training.allocator import keep_freed_memory
 from faultline.training.memory import MemoryCurve
 from faultline.training.out_of_memory import is_out_of_memory
@@ -44,7 +44,7 @@ class Peak:
 
 
 def measure_peaks(
-    subject: Subject,
+    subject: Profiled,
     batches: Sequence[int],
     size: Sequence[int],
     device: torch.device,
@@ -101,7 +101,7 @@ def _expected(found: Sequence[Peak], batch: int) -> float | None:
 
 
 def _on_gpu(
-    subject: Subject, batch: int, size: Sequence[int], device: torch.device, precision: Resolved
+    subject: Profiled, batch: int, size: Sequence[int], device: torch.device, precision: Resolved
 ) -> Peak:
     gc.collect()
     torch.cuda.empty_cache()
@@ -120,7 +120,7 @@ def _on_gpu(
 
 
 def _in_fresh_process(
-    subject: Subject, batch: int, size: Sequence[int], precision: Resolved
+    subject: Profiled, batch: int, size: Sequence[int], precision: Resolved
 ) -> Peak:
     """Measure in a process that has done nothing else: freed memory does not return to the system.
 
@@ -153,7 +153,7 @@ def _in_fresh_process(
 
 
 def _measure(
-    sender: Connection, subject: Subject, batch: int, size: tuple[int, int], precision: Resolved,
+    sender: Connection, subject: Profiled, batch: int, size: tuple[int, int], precision: Resolved,
     threads: int,
 ) -> None:  # fmt: skip
     """What the fresh process does: answers with a Peak, or with the error."""

@@ -20,15 +20,15 @@ def profile_figure(found: dict[str, Any]) -> Figure:
     figure = new_figure(13.0, 4.2)
     memory, speed, layers = figure.subplots(1, 3, width_ratios=(1, 1, 1.4))
     _memory(memory, found["memory"])
-    _speed(speed, found["throughput"])
+    _speed(speed, found["throughput"], found["unit"])
     _layers(layers, found["layers"])
-    height, width = found["size"]
-    figure.suptitle(f"{found['name']} at {height} x {width} on {found['device']['name']}", size=10)
+    where = f"{found['measured']} on {found['device']['name']}"
+    figure.suptitle(f"{found['name']} {where}", size=10)
     return figure
 
 
 def backbones_figure(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Training memory over the batch size, a line a backbone, coloured by tier."""
+    """Training memory over the batch size, one line per backbone, coloured by tier."""
     figure = new_figure(8.0, 5.0)
     axes = figure.subplots()
     for row in rows:
@@ -54,7 +54,7 @@ def _memory(axes: Axes, peaks: Sequence[dict[str, Any]]) -> None:
     axes.grid(visible=True, alpha=0.3)
 
 
-def _speed(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
+def _speed(axes: Axes, rows: Sequence[dict[str, Any]], unit: str) -> None:
     places = range(len(rows))
     for key, colour, shift in (("forward", _FORWARD, -0.2), ("training", _TRAINING, 0.2)):
         bars = axes.bar([p + shift for p in places], [row[key] for row in rows], 0.38,
@@ -62,7 +62,9 @@ def _speed(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
         labels = [f"{100 * row[f'{key}_share']:.0f} %" for row in rows]
         axes.bar_label(bars, labels, fontsize=8)
     axes.set_xticks(list(places), [row["precision"] for row in rows])
-    axes.set(ylabel="Images a second", title="Speed (share of the convolution peak)")
+    axes.set(
+        ylabel=f"{unit.capitalize()}s per second", title="Speed (share of the convolution peak)"
+    )
     axes.legend(frameon=False, fontsize=8)
 
 

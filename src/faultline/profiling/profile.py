@@ -13,10 +13,10 @@ from faultline.artifacts.precision import Resolved, resolve_precision
 from faultline.errors import ConfigError
 from faultline.models import count_parameters
 from faultline.profiling.activations import activation_bytes
-from faultline.profiling.flops import count_flops
+from faultline.profiling.flops import flops_of_call
 from faultline.profiling.layers import time_layers, time_operators
 from faultline.profiling.peak_memory import curve_of, free_bytes, measure_peaks
-from faultline.profiling.subject import Subject, TrainingStep
+from faultline.profiling.subject import Profiled, TrainingStep
 from faultline.profiling.throughput import measure_throughput
 from faultline.progress import Progress
 from faultline.training.memory import MemoryCurve, plan_batch, tier
@@ -34,7 +34,7 @@ class ProfileSettings:
     """How a profile is taken.
 
     Attributes:
-        size: (H, W) of the pictures.
+        size: (H, W) of the pictures, (T, M) of clips.
         batches: Batch sizes whose memory is measured; the largest that fitted, 8 at most, gives
             speed and layers.
         precision: `auto`, or the number format of memory and layers; speed is measured in fp32
@@ -56,7 +56,7 @@ class ProfileSettings:
 
 
 def profile_subject(
-    subject: Subject,
+    subject: Profiled,
     device: torch.device,
     settings: ProfileSettings | None = None,
     progress: Progress = lambda done, total: None,
@@ -66,7 +66,7 @@ def profile_subject(
     Returns:
         Plain values: `parameters`, `flops` (one picture, forward), `activations` (bytes kept for
         the backward pass by each picture), `kept_once` (by a batch of any size), `cards` (see
-        `card_plans`), `memory` (one row a batch size), `tier`, `plan`, `throughput` (one row a
+        `card_plans`), `memory` (one row per batch size), `tier`, `plan`, `throughput` (one row a
         number format), `layers`, `operators`, and what it was measured on.
 
     Raises:
@@ -99,7 +99,9 @@ def profile_subject(
         "name": subject.name,
         "kind": subject.kind,
         "settings": subject.settings,
+        "unit": subject.unit,
         "size": list(settings.size),
+        "measured": subject.described(settings.size),
         "device": {"type": device.type, "name": device_name(device),
                    "threads": torch.get_num_threads()},
         "precision": {"precision": precision.precision, "reason": precision.reason},
@@ -117,16 +119,16 @@ def profile_subject(
 
 
 def count_costs(
-    subject: Subject, device: torch.device, settings: ProfileSettings, precision: Resolved
+    subject: Profiled, device: torch.device, settings: ProfileSettings, precision: Resolved
 ) -> dict[str, Any]:
     """What can be counted rather than measured: parameters, operations, bytes kept for backward.
 
-    `activations` is of one picture more, `kept_once` what does not grow with the batch.
+    `activations` is of one picture or clip more, `kept_once` what does not grow with the batch.
     """
     step = TrainingStep(subject, 1, settings.size, device, precision)
     parameters = count_parameters(step.network)
     # Before the forward pass in training mode: a batch of one upsets running averages.
-    flops = count_flops(step.network, subject.shape(1, settings.size))
+    flops = flops_of_call(step.network, step.method, *step.inputs)[""]
     one = activation_bytes(step.network, step.forward)
     pair = TrainingStep(subject, 2, settings.size, device, precision)
     # Autocast also keeps each weight in its own format, once a step whatever the batch.
@@ -143,7 +145,7 @@ def count_costs(
 def card_plans(parameters: int, activations: int, kept_once: int = 0) -> list[dict[str, Any]]:
     """What would fit on cards of `CARDS` GB: one row each, computed and not measured there.
 
-    A step is taken to need 16 bytes a parameter, `kept_once` bytes, and `activations` bytes a
+    A step is taken to need 16 bytes per parameter, `kept_once` bytes, and `activations` bytes a
     picture; see `plan_batch` for the margin over it, which workspaces and temporary tensors come
     out of.
     """

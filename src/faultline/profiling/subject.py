@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,21 +22,64 @@ _CLASSES = 13
 """Outputs of the linear layer behind a backbone, as in the document's measurements."""
 
 
+class Profiled(ABC):
+    """What can be profiled: a network, what it is given, and its loss.
+
+    Subclasses are frozen dataclasses of plain values: another process gets them as they are.
+
+    Attributes:
+        kind: What it is.
+        name: In the registry.
+        settings: Those that were given.
+        unit: What it is given one of: "picture" or "clip".
+    """
+
+    kind: str
+    name: str
+    settings: dict[str, Any]
+    unit: ClassVar[str]
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The network with drawn weights.
+
+        Raises:
+            FaultlineError: There is none, or it does not take the settings.
+        """
+
+    @abstractmethod
+    def inputs(self, batch: int, size: Sequence[int], device: torch.device) -> tuple[Any, ...]:
+        """What a forward pass is given: `batch` random pictures or clips of `size`."""
+
+    @abstractmethod
+    def loss(self, network: nn.Module, *inputs: Any) -> Tensor:
+        """A loss like that of a training, of one forward pass."""
+
+    @abstractmethod
+    def described(self, size: Sequence[int]) -> str:
+        """What it is measured on, as it reads behind its name."""
+
+    def method(self, network: nn.Module) -> Callable[..., Any]:
+        """What of `network` a forward pass calls."""
+        return network
+
+
 @dataclass(frozen=True)
-class Subject:
-    """A model or a backbone.
+class Subject(Profiled):
+    """A model or a backbone, which take pictures.
 
     Attributes:
         kind: `model`, or `backbone`: its embedding and a linear layer behind it.
         name: In the registry.
         settings: Of its builder.
-        loss: Name and settings; used where a model gives a map of logits.
+        criterion: Name and settings of the loss; used where a model gives a map of logits.
     """
 
     kind: str
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
-    loss: dict[str, Any] = field(default_factory=lambda: {"name": "bce_dice"})
+    criterion: dict[str, Any] = field(default_factory=lambda: {"name": "bce_dice"})
+    unit: ClassVar[str] = "picture"
 
     @property
     def channels(self) -> int:
@@ -48,9 +92,32 @@ class Subject:
         given = ", ".join(f"{key}={value}" for key, value in self.settings.items())
         return f"{self.name} ({given})" if given else self.name
 
-    def shape(self, batch: int, size: Sequence[int]) -> tuple[int, int, int, int]:
-        """(B, C, H, W) of a batch of pictures of `size` (H, W)."""
-        return batch, self.channels, size[0], size[1]
+    def inputs(self, batch: int, size: Sequence[int], device: torch.device) -> tuple[Tensor]:
+        """Pictures (B, C, H, W) of `size` (H, W), channels_last."""
+        pictures = torch.randn(batch, self.channels, *size, device=device)
+        return (pictures.contiguous(memory_format=torch.channels_last),)
+
+    def described(self, size: Sequence[int]) -> str:
+        """The size of the pictures."""
+        return f"at {size[0]} x {size[1]}"
+
+    def loss(self, network: nn.Module, *inputs: Tensor) -> Tensor:
+        """Of pictures (B, C, H, W).
+
+        Maps of logits are given to the subject's criterion with a random truth; anything else is
+        summed up in its squares, which costs next to nothing.
+        """
+        logits = network(*inputs)
+        if not isinstance(logits, Tensor) or logits.ndim != 4 or self.kind == BACKBONE:
+            return sum_of_squares(logits)
+        classes = logits.shape[1]
+        kind = LabelKind.BINARY if classes == 1 else LabelKind.MULTICLASS
+        settings = dict(self.criterion)
+        criterion = create_loss(settings.pop("name"), kind=kind.value, **settings)
+        batch, _, height, width = logits.shape
+        truth = torch.randint(max(2, classes), (batch, height, width), device=logits.device)
+        value: Tensor = criterion(logits.float(), truth.to(torch.uint8))
+        return value
 
     def build(self) -> nn.Module:
         """The network, channels_last, with random weights.
@@ -95,29 +162,6 @@ class _Classifier(nn.Module):
         return self.head(self.backbone.embed(x))  # type: ignore[no-any-return]
 
 
-def loss_of(network: nn.Module, subject: Subject) -> Callable[[Tensor], Tensor]:
-    """From a batch of pictures (B, C, H, W) to a loss like that of a training.
-
-    Maps of logits are given to the subject's loss with a random truth; anything else is summed
-    up in its squares, which costs next to nothing.
-    """
-
-    def run(pictures: Tensor) -> Tensor:
-        logits = network(pictures)
-        if not isinstance(logits, Tensor) or logits.ndim != 4 or subject.kind == BACKBONE:
-            return sum_of_squares(logits)
-        classes = logits.shape[1]
-        kind = LabelKind.BINARY if classes == 1 else LabelKind.MULTICLASS
-        settings = dict(subject.loss)
-        criterion = create_loss(settings.pop("name"), kind=kind.value, **settings)
-        batch, _, height, width = logits.shape
-        truth = torch.randint(max(2, classes), (batch, height, width), device=logits.device)
-        value: Tensor = criterion(logits.float(), truth.to(torch.uint8))
-        return value
-
-    return run
-
-
 def sum_of_squares(outputs: Any) -> Tensor:
     """Sum over all tensors in nested outputs of the mean of their squares."""
     if isinstance(outputs, Tensor):
@@ -127,36 +171,36 @@ def sum_of_squares(outputs: Any) -> Tensor:
 
 
 class TrainingStep:
-    """Forward, backward and AdamW on one batch of random pictures, as training does it.
+    """Forward, backward and AdamW on one random batch, as training does it.
 
     Args:
         subject: What to train.
         batch: B.
-        size: (H, W) of the pictures.
+        size: (H, W) of the pictures, (T, M) of clips.
         device: Where.
         precision: Number format.
     """
 
     def __init__(
         self,
-        subject: Subject,
+        subject: Profiled,
         batch: int,
         size: Sequence[int],
         device: torch.device,
         precision: Resolved,
     ) -> None:
         self.network = subject.build().to(device).train()
-        pictures = torch.randn(subject.shape(batch, size), device=device)
-        self.pictures = pictures.contiguous(memory_format=torch.channels_last)
+        self.inputs = subject.inputs(batch, size, device)
+        self.method = subject.method(self.network)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-4)
         self.device, self.precision = device, precision
-        self._loss = loss_of(self.network, subject)
+        self._subject = subject
 
     def forward(self) -> Tensor:
         """The loss."""
         try:
             with self.precision.autocast(self.device):
-                return self._loss(self.pictures)
+                return self._subject.loss(self.network, *self.inputs)
         except ValueError as error:
             raise explained(error, "give a larger --size or --batch") from error
 

@@ -31,18 +31,17 @@ def bytes_text(value: float | None) -> str:
 
 def profile_lines(found: dict[str, Any]) -> list[str]:
     """The lines of one profile."""
-    height, width = found["size"]
-    device = found["device"]
+    device, unit = found["device"], found["unit"]
     return [
-        f"{found['name']} at {height} x {width} on {device['name']} "
+        f"{found['name']} {found['measured']} on {device['name']} "
         f"({device['threads']} threads, {found['precision']['precision']})",
         f"parameters {found['parameters']:,}   operations {found['flops'] / 1e9:.2f} GFLOP a "
-        f"picture   kept for backward {bytes_text(found['activations'])} a picture",
+        f"{unit}   kept for backward {bytes_text(found['activations'])} a {unit}",
         _cards_line(found["cards"]),
         "",
         *_memory_lines(found),
         "",
-        *_speed_lines(found["throughput"]),
+        *_speed_lines(found["throughput"], unit),
         "",
         *_layer_lines(found["layers"]),
         "",
@@ -81,15 +80,15 @@ def _memory_lines(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def _speed_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _speed_lines(rows: Sequence[dict[str, Any]], unit: str) -> list[str]:
     cells = [
         [f"{row['precision']}, batch {row['batch']}", f"{row['forward']:.1f}",
          f"{100 * row['forward_share']:.0f} %", f"{row['training']:.1f}",
          f"{100 * row['training_share']:.0f} %", f"{row['peak'] / 1e9:.0f} GFLOP/s"]
         for row in rows
     ]  # fmt: skip
-    head = ("images a second", "forward", "of peak", "training", "of peak", "convolution peak")
-    return table(head, cells)
+    head = ("forward", "of peak", "training", "of peak", "convolution peak")
+    return table((f"{unit}s per second", *head), cells)
 
 
 def _layer_lines(rows: Sequence[dict[str, Any]]) -> list[str]:

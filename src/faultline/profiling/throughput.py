@@ -1,4 +1,4 @@
-"""Images a second, forward and in training."""
+"""Pictures or clips per second, forward and in training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from faultline.artifacts.precision import Resolved
 from faultline.profiling.convolution_peak import convolution_peak
-from faultline.profiling.subject import Subject, TrainingStep
+from faultline.profiling.subject import Profiled, TrainingStep
 from faultline.profiling.timing import median
 
 BACKWARD_FACTOR = 3
@@ -26,9 +26,9 @@ class Throughput:
     Attributes:
         precision: The format.
         batch: Samples at a time.
-        forward: Images a second in evaluation, without gradients.
-        training: Images a second of forward, backward and optimizer step, loading left out.
-        peak: Operations a second of this machine's fastest convolution in this format.
+        forward: Pictures or clips per second in evaluation, without gradients.
+        training: The same of forward, backward and optimizer step, loading left out.
+        peak: Operations per second of this machine's fastest convolution in this format.
         forward_share: Of that peak.
         training_share: Of that peak, at three times the operations.
     """
@@ -47,7 +47,7 @@ class Throughput:
 
 
 def measure_throughput(
-    subject: Subject,
+    subject: Profiled,
     batch: int,
     size: Sequence[int],
     device: torch.device,
@@ -63,7 +63,7 @@ def measure_throughput(
         size: (H, W).
         device: Where.
         precision: "fp32", "bf16" or "fp16".
-        flops: Operations of the forward pass of one picture.
+        flops: Operations of the forward pass of one picture or clip.
         seconds: For each of the two measurements; at least three passes are made.
     """
     form = Resolved(precision, "")
@@ -80,11 +80,11 @@ def measure_throughput(
 
 
 def _forward(step: TrainingStep, form: Resolved) -> Any:
-    network = step.network.eval()
+    step.network.eval()
 
     @torch.inference_mode()
     def run() -> None:
         with form.autocast(step.device):
-            network(step.pictures)
+            step.method(*step.inputs)
 
     return run

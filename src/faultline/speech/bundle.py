@@ -60,7 +60,7 @@ def build_recogniser(bundle: Bundle) -> RecogniserNetwork:
 
 
 def parts_of(bundle: Bundle) -> tuple[CharacterTokenizer, FrontEnd, int, float]:
-    """Vocabulary, front end, windows a frame step, and seconds of the longest training clip.
+    """Vocabulary, front end, windows per frame step, and seconds of the longest training clip.
 
     Raises:
         BundleError: One of them is missing or damaged.

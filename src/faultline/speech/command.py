@@ -27,7 +27,7 @@ Weights = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Phrases = Annotated[
     Path | None,
-    typer.Option("--phrases", help="Text file of what is expected, a phrase a line."),
+    typer.Option("--phrases", help="Text file of expected phrases, one per line."),
 ]
 Inputs = Annotated[
     list[Path],
@@ -39,10 +39,10 @@ Inputs = Annotated[
 def train(
     settings: Settings = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="YAML of settings, such as a run's.")
+        Path | None, typer.Option("--config", help="YAML of settings, such as a run's config.yaml.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Go on with this interrupted run folder.")
+        Path | None, typer.Option("--resume", help="Resume the interrupted run in this folder.")
     ] = None,
 ) -> None:
     """Train a recogniser and keep its best weights in a run folder.
@@ -95,15 +95,15 @@ def transcribe(
     weights: Weights,
     output_format: Annotated[str, typer.Option("--format", help="text, json or srt.")] = "text",
     save: Annotated[
-        Path | None, typer.Option("--save", help="Folder for one file a recording.")
+        Path | None, typer.Option("--save", help="Output folder, one file per recording.")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Folder for a picture of each short recording.")
+        Path | None, typer.Option("--plot", help="Folder for a plot of each short recording.")
     ] = None,
     phrases: Phrases = None,
     device: Device = "auto",
 ) -> None:
-    """Write down what recordings say. Exit code 1 if one of them cannot be read.
+    """Transcribe recordings. Exits with 1 if one of them cannot be read.
 
     Examples:
 
@@ -148,23 +148,28 @@ def transcribe(
 def manifest(
     folder: Annotated[Path, typer.Argument(help="Folder of recordings.")],
     save: Annotated[
-        Path | None, typer.Option("--save", help=".jsonl or .csv; in the folder by default.")
+        Path | None,
+        typer.Option(
+            "--save", help="Output file, .jsonl or .csv (default: FOLDER/manifest.jsonl)."
+        ),
     ] = None,
     pattern: Annotated[
-        str, typer.Option(help="How names are made: {text}, {speaker}, {number}, {split}.")
+        str, typer.Option(help="Pattern of the file names: {text}, {speaker}, {number}, {split}.")
     ] = "{text}_{speaker}_{number}",
 ) -> None:
-    """Make a manifest of recordings whose names say what is spoken and by whom.
+    """Make a manifest from recordings whose file names tell text and speaker.
+
+    A file that is there already is not overwritten.
 
     Example:
 
       faultline speech manifest recordings/ --pattern "{text}_{speaker}_{number}"
     """
     from faultline.speech.data.folders import utterances_from_folder
-    from faultline.speech.data.manifest import NAME, write_manifest
+    from faultline.speech.data.manifest import NAME, check_new, write_manifest
 
+    path = check_new(save or folder / NAME)
     found, problems = utterances_from_folder(folder, pattern)
-    path = save or folder / NAME
     write_manifest(path, found)
     for problem in problems:
         typer.echo(f"left out {problem}", err=True)
@@ -176,17 +181,20 @@ def manifest(
 def synthesize(
     folder: Annotated[Path, typer.Argument(help="New folder for the recordings.")],
     phrases: Annotated[
-        Path | None, typer.Option(help="Text file, a phrase a line; inspection prompts without.")
+        Path | None,
+        typer.Option(help="Text file, one phrase per line (default: built-in inspection prompts)."),
     ] = None,
     train_count: Annotated[int, typer.Option("--train", help="Training sentences.")] = 2000,
     valid_count: Annotated[int, typer.Option("--valid", help="Validation sentences.")] = 100,
     test_count: Annotated[int, typer.Option("--test", help="Test sentences.")] = 120,
     unseen: Annotated[float, typer.Option(help="Share of phrases kept out of training.")] = 0.1,
-    noise_db: Annotated[float, typer.Option(help="Speech to noise of the noisy test.")] = 15.0,
+    noise_db: Annotated[
+        float, typer.Option(help="Signal-to-noise ratio of the noisy test, in dB.")
+    ] = 15.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same sentences.")] = 0,
     trim: Annotated[bool, typer.Option("--trim", help="Cut silence off both ends.")] = False,
 ) -> None:
-    """Make spoken sentences with espeak-ng; voices of training and test are disjoint.
+    """Make spoken sentences with espeak-ng; training and test use different voices.
 
     Examples:
 
@@ -208,7 +216,9 @@ def synthesize(
 @speech_app.command()
 def serve(
     weights: Weights,
-    host: Annotated[str, typer.Option(help="Address; only this machine by default.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on (default: this machine only).")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port.")] = 8200,
     max_mb: Annotated[float, typer.Option(help="Largest request in MiB.")] = 20.0,
     max_seconds: Annotated[float, typer.Option(help="Longest recording in seconds.")] = 120.0,
@@ -241,13 +251,17 @@ def export(
     save: Annotated[Path, typer.Option("--save", help="The .onnx file.")] = Path("recogniser.onnx"),
     clips: Annotated[
         list[Path] | None,
-        typer.Option("--clips", help="Recordings to compare on: a file or folder; repeat it."),
+        typer.Option("--clips", help="Recordings to compare on: file or folder; may be repeated."),
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Weights of eight bits: smaller, faster, not the same.")
+        bool,
+        typer.Option(
+            "--int8",
+            help="Quantize weights to 8 bits: smaller and faster, but answers can change.",
+        ),
     ] = False,
 ) -> None:
-    """Write a recogniser as ONNX, and check that it answers the same.
+    """Export a recogniser to ONNX, and check that it gives the same answers.
 
     Examples:
 

@@ -25,7 +25,7 @@ class SpeechDataConfig:
         valid: Which of the other rows validate, likewise.
         more: Manifests of further recordings, which only train: their rows whose split is `train`
             or empty. Drawn voices beside few real ones, for example.
-        batch_size: Utterances a step.
+        batch_size: Utterances per step.
         max_seconds: Longer recordings are left out of training and listed.
         speeds: Factors of the speed perturbation.
         join: Share of the training samples that are several utterances in a row.
@@ -130,7 +130,8 @@ class SpeechConfig:
         experiment: Folder name under `output_dir`; the model's name by default.
         output_dir: Where run folders go.
         seed: Seed of every random source.
-        deterministic: Forbid non-repeatable kernels.
+        deterministic: Take kernels that repeat where there are any; the others, all of a GPU, run
+            with a warning.
         task: Always `speech`.
         average: The best so many validated epochs are averaged at the end, where that is better.
         data: See SpeechDataConfig.

@@ -6,23 +6,22 @@ import csv
 import io
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from faultline.artifacts import provenance
-from faultline.artifacts.run import CONFIG_NAME, home_of
+from faultline.artifacts.run import home_of
 from faultline.artifacts.unseen import check_unseen
-from faultline.errors import ConfigError
+from faultline.data.manifest import Problem
+from faultline.errors import DataError
 from faultline.files import write_json, write_text
 from faultline.speech.config import SpeechConfig
-from faultline.speech.data.manifest import SPEECH, Utterance, fingerprint, read_manifest
-from faultline.speech.data.prepare import TOY
-from faultline.speech.data.samples import Sample, collate
-from faultline.speech.data.splits import take
+from faultline.speech.data.manifest import SPEECH, fingerprint
+from faultline.speech.data.prepare import SampleSet
+from faultline.speech.data.samples import collate
 from faultline.speech.data.spoken import WaveStore, WholeUtterances
 from faultline.speech.data.toy import ToySet, ToyTask
 from faultline.speech.metrics import error_rates
@@ -30,13 +29,15 @@ from faultline.speech.paraformer import Paraformer
 from faultline.speech.paraformer.phrase_choice import MARGIN
 from faultline.speech.phrases import left_out_line
 from faultline.speech.recogniser import Recogniser
-from faultline.speech.settings import load_speech_config
+from faultline.speech.scored_recordings import NamedTest, named_test, readable_utterances
 from faultline.speech.tokenizer import normalise_text
+from faultline.speech.transcribe import FEATURES, transcribe_paths
 from faultline.speech.transcript import Transcript
 
 SCHEMA = 1
 _BATCH = 16
 _TOY_TEST = 2
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ class SpeechEvaluation:
             lines.append(f"silent clips without any text: {all_of_it['silent_right']} of "
                          f"{all_of_it['silent_clips']}")  # fmt: skip
         if "cer_true_length" in self.results:
-            lines.append(f"told the number of tokens: CER {self.results['cer_true_length']:.4f}")
+            lines.append(f"told the number of tokens: CER {self.results['cer_true_length']:.4f} "
+                         f"({self.results['true_length_clips']} clips)")  # fmt: skip
+        if left := len(self.results["left_out"]):
+            lines.append(f"left out {left}: see left_out in the results")
         if told := self.results["phrases"]:
             other = f"{told['taken_for_a_phrase']} of {told['clips_of_other_texts']} clips"
             lines.append(f"told {told['expected']} phrases; {other} of other texts taken for one")
@@ -70,15 +74,19 @@ class SpeechEvaluation:
 
 @dataclass(frozen=True)
 class _Scored:
-    """Clips with their texts, names and groups."""
+    """Clips with their texts, names and groups.
+
+    `samples` are those that CIF can be told the number of tokens of.
+    """
 
     names: list[str]
     texts: list[str]
     speakers: list[str]
     transcripts: list[Transcript]
-    samples: Sequence[Sample]
+    samples: SampleSet
     fingerprint: str
     seconds: float
+    left_out: tuple[Problem, ...] = ()
 
 
 def evaluate_speech(
@@ -92,13 +100,15 @@ def evaluate_speech(
 ) -> SpeechEvaluation:
     """Score the recogniser at `weights` on test recordings; write results and transcripts.
 
+    Recordings that cannot be read are said and listed in the results, and the rest goes on.
+
     Args:
         weights: Bundle or run folder.
         words: Settings that differ from those of the run, such as `data=other/` or
             `data.test=speaker:theo`. Of another manifest, `data.test=column` takes the rows whose
             split is `test`, or all if it has no splits; that is the rule if none is given.
-        save: Output folder; `evaluation` beside the weights by default, `evaluation-phrases` with
-            phrases.
+        save: Output folder; by default `evaluation` in the run for what it set aside itself, and
+            `evaluation-NAME` for other recordings; with phrases, `-phrases` behind that.
         phrases: What is expected to be said; the results tell that the recogniser was told.
         device: `auto`, `cpu` or `cuda`.
         say: Takes lines of text.
@@ -106,33 +116,23 @@ def evaluate_speech(
     Raises:
         BundleError: The weights hold no recogniser.
         ConfigError: No test recordings are named, or the network takes no phrases.
+        DataError: There is no manifest, or none of the recordings can be read.
         LeakageError: The recogniser was trained or chosen on one of them.
     """
     recogniser = Recogniser.load(weights, device)
-    config = _config(weights, words)
+    test = named_test(weights, words)
     if phrases and (left := recogniser.expect(phrases)):
         say(left_out_line(left))
-    name = "evaluation-phrases" if phrases else "evaluation"
+    name = test.folder_name(told=bool(phrases))
     folder = Path(save) if save is not None else home_of(weights) / name
-    if config.data.manifest == TOY:
-        scored = _score_toy(recogniser, config)
+    if test.root is None:
+        scored = _score_toy(recogniser, test.config)
     else:
-        scored = _score_recordings(recogniser, config, say)
-    results = _results(recogniser, config, scored)
+        scored = _score_recordings(recogniser, test, say)
+    results = _results(recogniser, test, scored)
     write_json(folder / "results.json", results)
     write_text(folder / "transcripts.csv", _table(scored))
     return SpeechEvaluation(folder, results)
-
-
-def _config(weights: str | Path, words: Sequence[str]) -> SpeechConfig:
-    file = home_of(weights) / CONFIG_NAME
-    named = {word.partition("=")[0] for word in words}
-    if named & {"data", "data.manifest"} and "data.test" not in named:
-        words = [*words, "data.test=column"]  # the rule of the run is about its own manifest
-    config = load_speech_config(words, file=file if file.is_file() else None)
-    if not config.data.manifest:
-        raise ConfigError("no recordings to score", remedy="give data=MANIFEST")
-    return config
 
 
 def _score_toy(recogniser: Recogniser, config: SpeechConfig) -> _Scored:
@@ -140,7 +140,7 @@ def _score_toy(recogniser: Recogniser, config: SpeechConfig) -> _Scored:
     task = ToyTask(data.toy_tokens, data.toy_length, data.toy_noise, seed=config.seed)
     items = ToySet(task, _TOY_TEST, max(1, data.toy_count // 4)).samples
     started = time.perf_counter()
-    answers = recogniser.transcribe_features([item.features for item in items])
+    answers = recogniser.transcribe_features([item.features for item in items], whole=True)
     return _Scored(
         [item.id for item in items], [item.text for item in items], [""] * len(items), answers,
         items, f"toy-{task}", time.perf_counter() - started,
@@ -148,37 +148,44 @@ def _score_toy(recogniser: Recogniser, config: SpeechConfig) -> _Scored:
 
 
 def _score_recordings(
-    recogniser: Recogniser, config: SpeechConfig, say: Callable[[str], None]
+    recogniser: Recogniser, test: NamedTest, say: Callable[[str], None]
 ) -> _Scored:
-    items = _test_items(config)
+    items, problems = readable_utterances(test)
     check_unseen(recogniser.bundle, items, what="recordings")
     unknown = sorted({c for item in items for c in recogniser.tokenizer.unknown(item.text)})
     if unknown:
         say(f"characters that this recogniser cannot write: {' '.join(unknown)}")
     started = time.perf_counter()
-    answers = recogniser.transcribe_files([item.path for item in items])
+    written = transcribe_paths(recogniser, [item.path for item in items])
     seconds = time.perf_counter() - started
-    store = WaveStore(recogniser.frontend.sample_rate)
-    whole = WholeUtterances(items, store, recogniser.frontend, recogniser.tokenizer)
-    spoken = [whole[i] for i, item in enumerate(items) if item.kind == SPEECH]
+    pairs = list(zip(items, written, strict=True))
+    problems += [Problem(item.id, answer.error) for item, answer in pairs if answer.error]
+    _say_left_out(problems, say)
+    heard = [(item, found) for item, answer in pairs if (found := answer.transcript) is not None]
+    if not heard:
+        raise DataError(f"none of its recordings can be read: {problems[0]}", where=test.root)
+    frontend, tokenizer = recogniser.frontend, recogniser.tokenizer
+    whole = [item for item, answer in heard if item.kind == SPEECH
+             and answer.duration <= recogniser.longest
+             and item.path.suffix.lower() != FEATURES]  # fmt: skip
+    # Nothing is kept in memory: each clip is decoded when its batch comes.
+    samples = WholeUtterances(whole, WaveStore(frontend.sample_rate, 0.0), frontend, tokenizer)
+    items = [item for item, _ in heard]
     return _Scored(
         [item.id for item in items], [item.text for item in items],
-        [item.speaker for item in items], answers, spoken, fingerprint(items), seconds,
+        [item.speaker for item in items], [answer for _, answer in heard], samples,
+        fingerprint(items), seconds, tuple(problems),
     )  # fmt: skip
 
 
-def _test_items(config: SpeechConfig) -> list[Utterance]:
-    manifest = read_manifest(str(config.data.manifest))
-    rule = config.data.test
-    if rule == "column" and not any(u.split for u in manifest.utterances):
-        return list(manifest.utterances)
-    chosen = take(manifest.utterances, rule, "test", np.random.default_rng(config.seed))
-    if not chosen:
-        raise ConfigError(f"data.test={rule} names no recording", where=manifest.source)
-    return [u for u in manifest.utterances if u in chosen]
+def _say_left_out(problems: Sequence[Problem], say: Callable[[str], None]) -> None:
+    for problem in problems[:_SHOWN]:
+        say(f"left out {problem}")
+    if len(problems) > _SHOWN:
+        say(f"left out {len(problems) - _SHOWN} more, listed in the results")
 
 
-def _results(recogniser: Recogniser, config: SpeechConfig, scored: _Scored) -> dict[str, Any]:
+def _results(recogniser: Recogniser, test: NamedTest, scored: _Scored) -> dict[str, Any]:
     texts = [answer.text for answer in scored.transcripts]
     sound = sum(answer.duration for answer in scored.transcripts)
     bundle = recogniser.bundle
@@ -187,8 +194,10 @@ def _results(recogniser: Recogniser, config: SpeechConfig, scored: _Scored) -> d
         "metrics": error_rates(scored.texts, texts).to_dict(),
         "by_speaker": _by_speaker(scored, texts),
         "phrases": _phrases(recogniser, scored) if recogniser.phrases else None,
-        "data": {"manifest": config.data.manifest, "test": config.data.test,
+        "data": {"name": test.name, "root": None if test.root is None else str(test.root),
+                 "manifest": test.config.data.manifest, "test": test.config.data.test,
                  "fingerprint": scored.fingerprint},
+        "left_out": [asdict(problem) for problem in scored.left_out],
         "bundle": {"file": str(bundle.source), "fingerprint": bundle.fingerprint,
                    "model": bundle.model_name, "settings": bundle.model_settings},
         "seconds": round(scored.seconds, 3),
@@ -197,8 +206,9 @@ def _results(recogniser: Recogniser, config: SpeechConfig, scored: _Scored) -> d
         "leakage": {"checked": bool(bundle.seen), "overlap": 0 if bundle.seen else None},
         "provenance": provenance.collect(device=recogniser.device),
     }  # fmt: skip
-    if isinstance(recogniser.network, Paraformer) and scored.samples:
+    if isinstance(recogniser.network, Paraformer) and len(scored.samples):
         results["cer_true_length"] = _with_true_length(recogniser, scored.samples)
+        results["true_length_clips"] = len(scored.samples)
     return results
 
 
@@ -231,18 +241,20 @@ def _by_speaker(scored: _Scored, texts: Sequence[str]) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def _with_true_length(recogniser: Recogniser, samples: Sequence[Sample]) -> float:
+def _with_true_length(recogniser: Recogniser, samples: SampleSet) -> float:
     """CER where CIF is told the number of tokens: what is left is the decoder's share."""
-    network, found = recogniser.network, []
+    network, found, said = recogniser.network, [], list[str]()
     for first in range(0, len(samples), _BATCH):
-        batch = collate(samples[first : first + _BATCH]).to(recogniser.device)
+        numbers = range(first, min(first + _BATCH, len(samples)))
+        batch = collate([samples[number] for number in numbers]).to(recogniser.device)
+        said += batch.texts
         outputs = network.outputs(batch.features, batch.lengths, batch.tokens, batch.token_lengths)
         assert outputs.first_pass is not None
         assert outputs.target_lengths is not None
         for row, length in zip(outputs.first_pass.tolist(), outputs.target_lengths.tolist(),
                                strict=True):  # fmt: skip
             found.append(recogniser.tokenizer.decode(row[:length]).strip())
-    return error_rates([sample.text for sample in samples], found).cer
+    return error_rates(said, found).cer
 
 
 def _table(scored: _Scored) -> str:

@@ -108,12 +108,13 @@ def export_onnx(
         import_extra(name, "export")
     if not isinstance(recogniser.network, Paraformer):
         raise BundleError(
-            f"{recogniser.bundle.model_name} writes one character after another or has no times",
+            f"{recogniser.bundle.model_name} cannot be exported: it writes one character after "
+            "another, or gives no times",
             remedy="export a paraformer",
         )
     if int8 and not clips:
         raise ConfigError(
-            "weights of eight bits can change what is understood",
+            "8-bit weights can change the recognised text",
             remedy="name recordings to compare on with --clips",
         )
     network, seconds = recogniser.network.cpu().float().eval(), recogniser.frame_seconds

@@ -108,7 +108,7 @@ def check_alike(found: Agreement) -> None:
     """
     if found.same < LEAST_SAME * found.clips:
         raise OutputError(
-            f"with weights of eight bits only {found.same} of {found.clips} clips get the same "
+            f"with 8-bit weights only {found.same} of {found.clips} clips get the same "
             f"text (at least {LEAST_SAME:.0%} have to)",
             remedy="export without --int8",
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ Features = NDArray[np.float32]
 _FULL_SCALE = 32768.0  # Kaldi's samples are 16-bit integers
 _FLOOR = 0.0
 _LOW_HERTZ = 20.0
+_LARGEST = 1000.0  # log energies are far below, natural ones as well as decibels
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +116,26 @@ def check_features(values: Any, mels: int) -> Features:
     """Features from outside (JSON, `.npy`) as float32 (T, M).
 
     Raises:
-        DataError: They are not a table of `mels` finite numbers a row; the message says where.
+        DataError: They are not a table of `mels` numbers per row of a size that log energies can
+            have; the message says where.
     """
     if isinstance(values, (list, tuple)):
         _check_rows(values, mels)
     try:
-        features = np.asarray(values, np.float32)
+        features = np.asarray(values)
     except (TypeError, ValueError) as error:
         raise DataError(f"features are not a table of numbers: {error}") from error
+    if features.dtype.kind not in "fiu":
+        raise DataError(f"features are not a table of numbers, but of type {features.dtype}")
     if features.ndim != 2 or features.shape[1] != mels or features.shape[0] < 1:
         raise DataError(
             f"features have shape {features.shape}, expected (frames, {mels}) with 1 frame or more"
         )
-    if not np.isfinite(features).all():
-        row, column = np.argwhere(~np.isfinite(features))[0]
-        raise DataError(f"features hold {features[row, column]} in row {row}, column {column}")
-    return features
+    possible = (features >= -_LARGEST) & (features <= _LARGEST)
+    if not possible.all():
+        row, column = np.argwhere(~possible)[0]
+        raise _impossible(features[row, column], int(row), int(column))
+    return np.asarray(features, np.float32)
 
 
 def _check_rows(rows: list[Any] | tuple[Any, ...], mels: int) -> None:
@@ -140,3 +147,25 @@ def _check_rows(rows: list[Any] | tuple[Any, ...], mels: int) -> None:
             )
         if len(row) != mels:
             raise DataError(f"features have {len(row)} values in row {number}, expected {mels}")
+        for column, value in enumerate(row):
+            if not _is_number(value):
+                raise DataError(
+                    f"features are not a table of numbers: "
+                    f"{reprlib.repr(value)} in row {number}, column {column}"
+                )
+            # Before NumPy sees it: an integer of many digits fits into none of its types.
+            if not -_LARGEST <= value <= _LARGEST:
+                raise _impossible(value, number, column)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one as it stands: NumPy would take the text "1", and true, for numbers."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _impossible(value: Any, row: int, column: int) -> DataError:
+    shown = reprlib.repr(value) if isinstance(value, int) else f"{value:.4g}"
+    return DataError(
+        f"features hold {shown} in row {row}, column {column}, "
+        f"which is no log-mel energy ({-_LARGEST:g} to {_LARGEST:g})"
+    )

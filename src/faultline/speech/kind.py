@@ -11,13 +11,14 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader
 
+from faultline.config.paths import make_absolute
 from faultline.speech.averaging import AverageOfBest
 from faultline.speech.bundle import SPEECH_TASK, label_space_of
 from faultline.speech.config import SpeechConfig
 from faultline.speech.data.lengths import LengthSampler
-from faultline.speech.data.prepare import PreparedSpeech, prepare_speech
+from faultline.speech.data.prepare import TOY, PreparedSpeech, prepare_speech
 from faultline.speech.data.samples import collate
-from faultline.speech.paraformer import RECOGNISERS
+from faultline.speech.network_settings import check_network
 from faultline.speech.scoring import ErrorRateScorer
 from faultline.speech.settings import load_speech_config, to_yaml
 from faultline.speech.task import SpeechTask
@@ -35,7 +36,7 @@ class SpeechKind(TrainingKind[PreparedSpeech]):
     def prepare(self, config: Any) -> PreparedSpeech:
         """Read recordings, make the vocabulary, check that every text fits its frames."""
         # Before recordings are read, which may take minutes.
-        RECOGNISERS.check(str(config.model["name"]), set(config.model) - {"name"})
+        check_network(config)
         return prepare_speech(config)
 
     def task(self, config: Any, prepared: PreparedSpeech) -> SpeechTask:
@@ -123,6 +124,13 @@ class SpeechKind(TrainingKind[PreparedSpeech]):
     def read_config(self, path: Path) -> SpeechConfig:
         """The configuration of a run that goes on."""
         return load_speech_config(file=path)
+
+    def settle_paths(self, config: Any) -> None:
+        """Absolute paths; the toy task is none, whatever lies in a folder of its name."""
+        is_toy = config.data.manifest == TOY
+        make_absolute(config)
+        if is_toy:
+            config.data.manifest = TOY
 
     def write_config(self, config: Any) -> str:
         """The run's `config.yaml`."""

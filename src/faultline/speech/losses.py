@@ -37,7 +37,9 @@ def ctc_loss(logits: Tensor, frames: Tensor, tokens: Tensor, lengths: Tensor) ->
     """-log P(text | frames) summed over the batch, by token (Graves et al. 2006).
 
     Clips whose text does not fit into their frames count as zero; the check before training names
-    them.
+    them. For a clip without text it is -sum_t log p_t(blank), and stays in the sum: it is all that
+    a network with nothing but this head learns of silence, and tells the encoder of the others
+    which frames say nothing.
 
     Args:
         logits: (B, T, V).
@@ -61,6 +63,9 @@ def speech_losses(
     outputs: TrainingOutputs, tokens: Tensor, token_lengths: Tensor, config: SpeechLossConfig
 ) -> dict[str, Tensor]:
     """Each part of the loss that the network has, and `loss`, their weighted sum.
+
+    A clip without text has CTC (all blanks) and its count, which should be 0. A Paraformer has no
+    cross-entropy of it, since no token fires; an autoregressive network ends at once.
 
     Args:
         outputs: Of the network.

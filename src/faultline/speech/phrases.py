@@ -59,7 +59,7 @@ def read_phrases(path: str | Path) -> tuple[str, ...]:
         raise DataError(f"cannot be read as text: {error}", where=path) from error
     phrases = tuple(dict.fromkeys(filter(None, map(normalise_text, text.splitlines()))))
     if not phrases:
-        raise DataError("holds no phrase", where=path, remedy="write one phrase a line")
+        raise DataError("holds no phrase", where=path, remedy="write one phrase per line")
     return phrases
 
 

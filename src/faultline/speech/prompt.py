@@ -13,7 +13,7 @@ SURE_ENOUGH = 0.6
 
 
 def recognise_prompt(
-    wav: str | Path, weights: str | Path, phrases: Sequence[str] = ()
+    wav: str | Path, weights: str | Path, phrases: Sequence[str] = (), device: str = "auto"
 ) -> tuple[str, float]:
     """What is said in a recording, and how sure its least sure character is.
 
@@ -21,12 +21,13 @@ def recognise_prompt(
         wav: A sound file.
         weights: Bundle or run folder of a recogniser.
         phrases: What is expected, where the network can be told.
+        device: `auto`, `cpu` or `cuda`.
 
     Raises:
         DataError: The recording cannot be read.
         BundleError: The weights hold no recogniser.
     """
-    recogniser = Recogniser.load(weights)
+    recogniser = Recogniser.load(weights, device)
     if recogniser.takes_phrases and any(not recogniser.tokenizer.unknown(p) for p in phrases):
         recogniser.expect(phrases)
     transcript = recogniser.transcribe_files([wav])[0]
@@ -38,6 +39,7 @@ def confirmed_prompt(
     weights: str | Path | None,
     *,
     phrases: Sequence[str] = (),
+    device: str = "auto",
     least: float = SURE_ENOUGH,
     say: Callable[[str], None] = print,
     ask: Callable[[str], str] | None = None,
@@ -48,19 +50,20 @@ def confirmed_prompt(
         wav: A sound file.
         weights: Bundle or run folder of a recogniser.
         phrases: What is expected; other texts are heard as well.
+        device: `auto`, `cpu` or `cuda`.
         least: Confidence from which nobody is asked.
         say: Shows what was heard.
         ask: Puts a question to a person; None asks on the terminal, where there is one.
 
     Raises:
         ConfigError: No recogniser is named.
-        DataError: Nothing was heard, or it is unsure and there is nobody to ask.
+        DataError: Nothing was heard, or it is unsure and nobody confirms it.
     """
     if weights is None:
         raise ConfigError(
             "--speak needs a recogniser", remedy="give --speech-weights, a bundle or a run folder"
         )
-    text, confidence = recognise_prompt(wav, weights, phrases)
+    text, confidence = recognise_prompt(wav, weights, phrases, device)
     say(f"heard {text!r} (confidence {confidence:.2f})")
     if text and confidence >= least:
         return text
@@ -72,7 +75,11 @@ def confirmed_prompt(
             where=wav,
             remedy="record it again, or type the prompt with --prompt",
         )
-    answer = ask(f"Not sure. Press Enter for {text!r}, or type the prompt: ").strip() or text
+    try:
+        answer = ask(f"Not sure. Press Enter for {text!r}, or type the prompt: ").strip() or text
+    except EOFError:  # Ctrl-D, or the end of what was piped in
+        what = f"{text!r} was not confirmed" if text else "nothing was heard and nothing typed"
+        raise DataError(what, where=wav, remedy="type the prompt with --prompt") from None
     if not answer:
         raise DataError("nothing was heard and nothing typed", where=wav)
     return answer

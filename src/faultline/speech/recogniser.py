@@ -13,9 +13,9 @@ from faultline.artifacts.bundle import Bundle
 from faultline.artifacts.device import resolve_device
 from faultline.artifacts.precision import resolve_precision
 from faultline.errors import ConfigError
-from faultline.speech.audio.reading import stream_audio
+from faultline.speech.audio.reading import check_samples, stream_audio
 from faultline.speech.audio.resampling import Wave
-from faultline.speech.audio.segments import Segment, cut_at_silence
+from faultline.speech.audio.segments import Segment, cut_at_silence, cut_features
 from faultline.speech.bundle import build_recogniser, load_speech_bundle, parts_of
 from faultline.speech.data.samples import pad_features
 from faultline.speech.frontend import Features, check_features
@@ -94,8 +94,8 @@ class Recogniser:
         """
         if not isinstance(self.network, Paraformer):
             raise ConfigError(
-                f"{self.bundle.model_name} cannot be told what is expected",
-                remedy="take a paraformer, or leave the phrases out",
+                f"{self.bundle.model_name} does not support expected phrases",
+                remedy="use a paraformer, or leave out the phrases",
             )
         given = list(dict.fromkeys(filter(None, map(normalise_text, phrases))))
         self.phrases = tuple(text for text in given if not self.tokenizer.unknown(text))
@@ -118,25 +118,42 @@ class Recogniser:
         """Transcripts of sound files of any length.
 
         Raises:
-            DataError: A file cannot be read; use one call a file where others have to go on.
+            DataError: A file cannot be read; use one call per file where others have to go on.
         """
         streams = [stream_audio(path, self.frontend.sample_rate) for path in paths]
         return self._transcribe(streams)
 
     def transcribe_waves(self, waves: Sequence[Wave]) -> list[Transcript]:
-        """Transcripts of samples (S,) at the front end's rate, of size 1 at full scale."""
+        """Transcripts of samples (S,) at the front end's rate, of size 1 at full scale.
+
+        Raises:
+            DataError: Samples are not finite, or of a size that is no sound.
+        """
+        for wave in waves:
+            check_samples(wave)
         return self._transcribe([iter([wave]) for wave in waves])
 
-    def transcribe_features(self, items: Sequence[Features]) -> list[Transcript]:
-        """Transcripts of log-mel features (T, M), each short enough to be recognised whole.
+    def transcribe_features(
+        self, items: Sequence[Features], *, whole: bool = False
+    ) -> list[Transcript]:
+        """Transcripts of log-mel features (T, M) of any length.
+
+        Args:
+            items: Features of each recording.
+            whole: Recognise each in one piece, even if it is longer than training has shown.
 
         Raises:
             DataError: Their shape or a value is wrong.
         """
         checked = [check_features(item, self.frontend.mels) for item in items]
         hop = self.frontend.hop_ms / 1000
-        pieces = [Piece(i, 0.0, item, len(item) * hop) for i, item in enumerate(checked)]
-        return self._answers(iter(pieces), len(items))
+        most = max(map(len, checked), default=0) if whole else int(self.longest / hop)
+        pieces = (
+            Piece(number, first * hop, part, len(part) * hop)
+            for number, item in enumerate(checked)
+            for first, part in cut_features(item, self.frontend.hop_ms, most, self.skip)
+        )
+        return self._answers(pieces, len(items))
 
     def spoken_features(self, path: str | Path) -> list[Features]:
         """Features (T, M) of the pieces of a sound file that are recognised; none for silence.

@@ -8,6 +8,7 @@ from faultline.artifacts.bundle import Bundle
 from faultline.artifacts.contents import Threshold
 from faultline.speech.data.samples import SpeechBatch
 from faultline.speech.metrics import error_rates
+from faultline.speech.paraformer import Paraformer
 from faultline.speech.paraformer.cif import TAIL
 from faultline.speech.task import Validated
 from faultline.speech.tokenizer import CharacterTokenizer
@@ -37,6 +38,7 @@ class ErrorRateScorer(ValidationScorer):
         self.counted: list[float] = []
         self.wanted: list[int] = []
         self.right = self.tokens = 0
+        self.tail = TAIL
 
     def equip(self, task: TrainingTask, bundle: Bundle) -> None:
         """Nothing: the network answers by itself."""
@@ -50,6 +52,8 @@ class ErrorRateScorer(ValidationScorer):
         self.references.extend(batch.texts)
         self.right += outputs.right
         self.tokens += outputs.tokens
+        if isinstance(task.network, Paraformer):
+            self.tail = task.network.tail
         if outputs.wanted is not None:
             self.counted += recognised.counts.tolist()
             self.wanted += outputs.wanted.tolist()
@@ -71,7 +75,7 @@ class ErrorRateScorer(ValidationScorer):
             "exact_match": rates.exact_match,
             "token_accuracy": self.right / self.tokens if self.tokens else float("nan"),
             "count_error": sum(off) / len(off) if off else float("nan"),
-            "count_exact": self.count_exact(TAIL) if off else float("nan"),
+            "count_exact": self.count_exact(self.tail) if off else float("nan"),
         }
 
     def count_exact(self, tail: float) -> float:

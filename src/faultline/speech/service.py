@@ -127,6 +127,8 @@ def _parsed(body: bytes) -> Any:
     """The features of a JSON body."""
     try:
         values = json.loads(body)
+    except RecursionError as error:
+        raise HTTPException(422, f"the body is nested too deeply; {_ONE}") from error
     except (ValueError, UnicodeDecodeError) as error:
         raise HTTPException(422, f"the body is no JSON ({error}); {_ONE}") from error
     if not isinstance(values, dict) or "features" not in values:

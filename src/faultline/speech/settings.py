@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from faultline.config.validate import duration
+from faultline.config.paths import expand_home
+from faultline.config.validate import duration, figure_format
 from faultline.errors import ConfigError
 from faultline.registry import did_you_mean
 from faultline.speech.config import SpeechConfig
@@ -22,6 +23,7 @@ _ALIASES = {
     "lr": "optimizer.lr",
     "batch_size": "data.batch_size",
 }
+_LOWEST_RATE = 1000  # hertz; recordings of a lower rate are not taken either
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer.name": ("adamw", "sgd"),
     "scheduler.name": ("cosine", "plateau", "none"),
@@ -89,6 +91,7 @@ def load_speech_config(
     pairs = [] if file is None else list(_leaves(_read_yaml(Path(file))))
     pairs += [_pair(word) for word in words]
     config, problems = _filled(pairs)
+    expand_home(config)
     problems += _broken_rules(config)
     if problems:
         raise ConfigError("; ".join(problems), remedy="see docs/speech.md for every setting")
@@ -105,6 +108,8 @@ def _pair(word: str) -> tuple[str, Any]:
     if not separator or not key:
         raise ConfigError(f"{word!r} is not of the form key=value")
     key = _ALIASES.get(key, key)
+    if not text.strip(" '\""):
+        raise ConfigError(f"{key} is empty", remedy=f"give it a value, or {key}=null for none")
     try:
         value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
     except Exception as error:  # PyYAML and OmegaConf raise a whole family here
@@ -143,16 +148,26 @@ def _broken_rules(config: SpeechConfig) -> list[str]:
         value = _lookup(config, key)
         if not low <= value <= high:
             problems.append(f"{key}={value!r} is outside {low:g} to {high:g}")
+    if 0 < config.frontend.sample_rate < _LOWEST_RATE:
+        problems.append(
+            f"frontend.sample_rate={config.frontend.sample_rate} must be 0 (as the recordings "
+            f"are) or {_LOWEST_RATE} and more"
+        )
     if config.frontend.stack < config.frontend.skip:
         problems.append("frontend.stack is below frontend.skip, so windows would be lost")
     if not config.data.speeds or any(not 0.5 <= speed <= 2 for speed in config.data.speeds):
         problems.append(f"data.speeds={config.data.speeds!r} must be factors of 0.5 to 2")
     if not config.model.get("name"):
         problems.append("model.name is missing")
-    try:
-        duration(config.trainer.max_time)
-    except ConfigError as error:
-        problems.append(str(error))
+    rules: list[tuple[Callable[[Any], object], Any]] = [
+        (duration, config.trainer.max_time),
+        (figure_format, config.evaluation.plot_format),
+    ]
+    for check, value in rules:
+        try:
+            check(value)
+        except ConfigError as error:
+            problems.append(str(error))
     return problems
 
 
@@ -172,7 +187,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"cannot be read as YAML: {reason}", where=path) from error
     if not isinstance(loaded, dict):
-        raise ConfigError("must hold keys and values", where=path)
+        raise ConfigError("must be a mapping of keys to values", where=path)
     return {str(key): value for key, value in loaded.items()}
 
 

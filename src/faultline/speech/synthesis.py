@@ -126,7 +126,7 @@ def synthesize_speech(
 def _lines(recipe: Recipe, rng: np.random.Generator) -> list[_Line]:
     phrases = [normalise_text(phrase) for phrase in recipe.phrases]
     if not 0 <= recipe.unseen < 1:
-        raise ConfigError(f"unseen={recipe.unseen} is no share of the phrases")
+        raise ConfigError(f"unseen={recipe.unseen} is not a share of the phrases (0 to 1)")
     apart = round(recipe.unseen * len(phrases))
     if len(phrases) - apart < 2:
         raise ConfigError(f"{len(phrases)} phrases are too few", remedy="give 3 or more")

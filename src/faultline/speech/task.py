@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -12,10 +13,11 @@ from faultline.speech.config import SpeechConfig, SpeechLossConfig
 from faultline.speech.data.prepare import PreparedSpeech
 from faultline.speech.data.samples import SpeechBatch
 from faultline.speech.losses import speech_losses, token_accuracy
+from faultline.speech.network_settings import network_settings
 from faultline.speech.paraformer import (
-    RECOGNISERS,
     Recognised,
     RecogniserNetwork,
+    TrainingOutputs,
     create_recogniser,
 )
 from faultline.training.task import TrainingTask
@@ -52,7 +54,12 @@ class SpeechTask(TrainingTask):
     def __init__(self, config: SpeechConfig, prepared: PreparedSpeech) -> None:
         super().__init__(config.optimizer, config.scheduler)
         self.model_name = str(config.model["name"])
-        self.model_settings = network_settings(config, prepared)
+        self.model_settings = network_settings(
+            config,
+            vocabulary=len(prepared.tokenizer),
+            mels=prepared.frontend.mels,
+            tokens_per_frame=round(prepared.tokens_per_frame, 4),
+        )
         self.network = create_recogniser(self.model_name, **self.model_settings)
         self.network.encoder.frames.set_statistics(prepared.mean, prepared.std)
         self.loss_config: SpeechLossConfig = config.loss
@@ -81,30 +88,21 @@ class SpeechTask(TrainingTask):
         weights = {"ctc": config.ctc, "quantity": config.quantity, "smoothing": config.smoothing}
         return {"name": self.model_name, **weights}
 
-    def _losses(self, batch: SpeechBatch) -> tuple[Any, dict[str, Tensor]]:
-        outputs = self.network.outputs(
-            batch.features, batch.lengths, batch.tokens, batch.token_lengths
-        )
+    def network_pass(
+        self, batch: SpeechBatch
+    ) -> tuple[Callable[..., TrainingOutputs], tuple[Tensor, ...]]:
+        """What losses need comes from `outputs`, and not from a call of the network."""
+        given = (batch.features, batch.lengths, batch.tokens, batch.token_lengths)
+        return self.network.outputs, given
+
+    def _losses(self, batch: SpeechBatch) -> tuple[TrainingOutputs, dict[str, Tensor]]:
+        run, given = self.network_pass(batch)
+        outputs = run(*given)
         return outputs, speech_losses(outputs, batch.tokens, batch.token_lengths, self.loss_config)
 
     def _log(self, losses: dict[str, Tensor], part: str, size: int) -> None:
         values = {f"{part}/{name}": value.detach() for name, value in losses.items()}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=size)
-
-
-def network_settings(config: SpeechConfig, prepared: PreparedSpeech) -> dict[str, Any]:
-    """Everything that the network is rebuilt with: the user's settings and those of the data."""
-    name = str(config.model["name"])
-    known = RECOGNISERS.get(name).settings()
-    of_data = {
-        "vocabulary": len(prepared.tokenizer),
-        "mels": prepared.frontend.mels,
-        "stack": config.frontend.stack,
-        "skip": config.frontend.skip,
-        "tokens_per_frame": round(prepared.tokens_per_frame, 4),
-    }
-    own = {key: value for key, value in config.model.items() if key != "name"}
-    return {**{key: value for key, value in of_data.items() if key in known}, **own}
 
 
 @torch.no_grad()

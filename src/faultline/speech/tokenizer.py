@@ -22,7 +22,7 @@ def normalise_text(text: str) -> str:
 
 @dataclass(frozen=True)
 class CharacterTokenizer:
-    """One token a character, behind four special ones.
+    """One token per character, behind four special ones.
 
     Token 0 is the CTC blank and the padding; 1 stands for a character that the vocabulary does
     not hold; 2 and 3 start and end a sentence.
@@ -77,7 +77,7 @@ class CharacterTokenizer:
         return "".join(self.pieces(numbers))
 
     def pieces(self, numbers: Sequence[int]) -> list[str]:
-        """One string a token up to the first `<eos>`, empty for blank and start.
+        """One string per token up to the first `<eos>`, empty for blank and start.
 
         Raises:
             DataError: A number is outside the vocabulary.

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -20,7 +21,11 @@ from faultline.speech.recogniser import Recogniser
 from faultline.speech.transcript import Transcript, to_srt
 
 FORMATS = ("text", "json", "srt")
-_FEATURES = ".npy"
+FEATURES = ".npy"
+"""Suffix of files of log-mel features (T, M)."""
+_ARCHIVE = b"PK"  # how `np.savez` begins
+_NO_ARRAY = (OSError, ValueError, OverflowError, MemoryError, RecursionError, TokenError)
+"""What NumPy raises for headers that are none, or promise what cannot be."""
 _TOGETHER = 64
 _EXTENSIONS = {"text": ".txt", "json": ".json", "srt": ".srt"}
 
@@ -40,7 +45,7 @@ def find_recordings(inputs: Sequence[str | Path]) -> list[Job]:
     Raises:
         DataError: An input does not exist, or there is no recording at all.
     """
-    return find_jobs(inputs, None, (*SUFFIXES, _FEATURES), "recordings")
+    return find_jobs(inputs, None, (*SUFFIXES, FEATURES), "recordings")
 
 
 def transcribe_paths(
@@ -54,7 +59,7 @@ def transcribe_paths(
         progress: Called with (files done, all files).
 
     Returns:
-        One entry a file, in their order; files that cannot be read carry the reason.
+        One entry per file, in their order; files that cannot be read carry the reason.
     """
     results: list[Written] = []
     for first in range(0, len(paths), _TOGETHER):
@@ -70,7 +75,7 @@ def _group(recogniser: Recogniser, paths: Sequence[Path]) -> list[Written]:
     short = []
     for path in paths:
         try:
-            if path.suffix.lower() != _FEATURES and audio_info(path).seconds <= recogniser.longest:
+            if path.suffix.lower() != FEATURES and audio_info(path).seconds <= recogniser.longest:
                 short.append(path)
             else:
                 answers[path] = Written(path, _alone(recogniser, path))
@@ -93,11 +98,9 @@ def _try_alone(recogniser: Recogniser, path: Path) -> Written:
 
 
 def _alone(recogniser: Recogniser, path: Path) -> Transcript:
-    if path.suffix.lower() == _FEATURES:
-        try:
-            return recogniser.transcribe_features([read_features(path)])[0]
-        except DataError as error:
-            raise DataError(str(error), where=path) from error
+    if path.suffix.lower() == FEATURES:
+        features = read_features(path, recogniser.frontend.mels)
+        return recogniser.transcribe_features([features])[0]
     return recogniser.transcribe_files([path])[0]
 
 
@@ -109,26 +112,32 @@ def spoken_clips(recogniser: Recogniser, inputs: Sequence[str | Path]) -> list[F
     """
     clips: list[Features] = []
     for path in (job.source for job in find_recordings(inputs)):
-        if path.suffix.lower() == _FEATURES:
-            clips.append(check_features(read_features(path), recogniser.frontend.mels))
+        if path.suffix.lower() == FEATURES:
+            clips.append(read_features(path, recogniser.frontend.mels))
         else:
             clips += recogniser.spoken_features(path)
     return clips
 
 
-def read_features(path: Path) -> np.ndarray:
-    """The array of a `.npy` file; pickled objects are refused.
+def read_features(path: Path, mels: int) -> Features:
+    """The features (T, M) of a `.npy` file; pickled objects are refused.
 
     Raises:
-        DataError: It is none.
+        DataError: It holds none, or not of `mels` channels.
     """
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"is no array of features: {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise DataError("holds several arrays; give one .npy file each")
-    return array
+        with path.open("rb") as stream:
+            if stream.read(len(_ARCHIVE)) == _ARCHIVE:
+                raise DataError("holds several arrays; give one .npy file each", where=path)
+        # As a map of the file, for which no memory is taken: a header can promise any size.
+        with np.errstate(over="ignore"):
+            array = np.lib.format.open_memmap(path, mode="r")
+    except _NO_ARRAY as error:
+        raise DataError(f"is no array of features: {error}", where=path) from error
+    try:
+        return np.array(check_features(array, mels))
+    except DataError as error:
+        raise DataError(error.what, where=path, remedy=error.remedy) from error
 
 
 def check_format(name: str) -> str:
@@ -158,7 +167,7 @@ def shown(results: Sequence[Written], name: str) -> str:
 
 
 def save_all(results: Sequence[Written], jobs: Sequence[Job], folder: Path, name: str) -> None:
-    """One file a recording in `folder`, named as its job says.
+    """One file per recording in `folder`, named as its job says.
 
     Raises:
         OutputError: It cannot be written.

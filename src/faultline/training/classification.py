@@ -1,4 +1,4 @@
-"""Training of classification: the epoch of the best macro-F1, and a threshold a class."""
+"""Training of classification: the epoch of the best macro-F1, and one threshold per class."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class ClassificationKind(TrainingKind[Prepared]):
 
 @final
 class MacroF1Scorer(ValidationScorer):
-    """Scores of whole pictures, and a threshold a class.
+    """Scores of whole pictures, and one threshold per class.
 
     Args:
         label_space: The classes.

@@ -1,4 +1,4 @@
-"""The Lightning module of classification: whole pictures in, one logit a class out."""
+"""The Lightning module of classification: whole pictures in, one logit per class out."""
 
 from __future__ import annotations
 

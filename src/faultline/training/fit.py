@@ -5,41 +5,47 @@ from __future__ import annotations
 import dataclasses
 import sys
 import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from torch.utils.data import DataLoader
 
 from faultline.artifacts.curves import plot_curves
 from faultline.artifacts.device import resolve_device
 from faultline.artifacts.precision import Resolved, resolve_precision
 from faultline.artifacts.provenance import collect
-from faultline.artifacts.run import RunFolder, resolve_run
+from faultline.artifacts.run import RunFolder, check_experiment, resolve_run
 from faultline.config.compose import from_yaml
 from faultline.config.schema import Config
-from faultline.config.validate import duration
-from faultline.errors import ConfigError
-from faultline.files import write_json
+from faultline.errors import ConfigError, FaultlineError
+from faultline.files import check_folder, write_json
 from faultline.models import count_parameters
 from faultline.seeding import seed_everything
 from faultline.training.allocator import keep_freed_memory
 from faultline.training.average import AveragedWeights
 from faultline.training.finite import FiniteLoss
+from faultline.training.guard import ForegroundGuard
 from faultline.training.history import History
-from faultline.training.kinds import Known, PreparedParts, Say, TrainingKind, kind_of
+from faultline.training.kinds import (
+    Known,
+    PreparedParts,
+    Say,
+    TrainingKind,
+    check_settings,
+    kind_of,
+)
+from faultline.training.loading_errors import loading_error
 from faultline.training.out_of_memory import is_out_of_memory, out_of_memory
 from faultline.training.processes import process_rank
 from faultline.training.recovery import LOG_NAME, OutOfMemoryRecovery
-from faultline.training.resume import ResumePoints, terminate_as_interrupt
-from faultline.training.selection import SelectBest
+from faultline.training.resume import ResumableLoader, ResumePoints, terminate_as_interrupt
+from faultline.training.selection import SelectBest, ValidationScorer
 from faultline.training.single_value import explained
 from faultline.training.task import TrainingTask
-
-DEFAULT_EPOCHS = 80
+from faultline.training.trainer import check_trainer, quiet, trainer_settings
 
 
 @dataclass(frozen=True)
@@ -83,13 +89,19 @@ def train(
     if run is not None:
         config = from_yaml(run.config) if kind is None else kind.read_config(run.config)
         say(f"resuming {run.path}")
-    kind = kind or kind_of(config)
+    if kind is None:
+        check_settings(config)
+        kind = kind_of(config)
+    device = {"cpu": "cpu", "gpu": "cuda"}.get(config.trainer.accelerator, "auto")
+    resolve_device(device)
+    check_trainer(config)
+    if run is None:
+        _check_place(config)
     # Stored as resolved, like the precision below.
     config.task = kind.name
     seed_everything(config.seed, deterministic=config.deterministic)
     prepared = kind.prepare(config)
     _announce(prepared, say)
-    device = {"cpu": "cpu", "gpu": "cuda"}.get(config.trainer.accelerator, "auto")
     precision = resolve_precision(config.trainer.precision, device)
     say(f"precision {precision.precision}: {precision.reason}")
     # Stored as resolved, so that a resumed or repeated run computes in the same format.
@@ -100,11 +112,18 @@ def train(
     say(f"{task.model_name}: {count_parameters(task.network):,} parameters")
     for line in kind.remarks(config, prepared, task):
         say(line)
+    ready = _Ready(
+        config, prepared, precision, task,
+        kind.training_loader(config, prepared),
+        kind.validation_loader(config, prepared),
+        kind.scorer(config, prepared, precision.precision),
+    )  # fmt: skip
     # Only now, so that a wrong name or setting leaves no empty run behind.
     resumed = run is not None
     if process_rank():
-        return _follow(kind, config, run, prepared, precision, task, resumed)
+        return _follow(kind, ready, run, resumed)
     if run is None:
+        kind.settle_paths(config)
         name = config.experiment or task.model_name
         run = RunFolder.create(config.output_dir, name, kind.write_config(config))
     say(f"run {run.path}")
@@ -117,23 +136,29 @@ def train(
     run.write_provenance(provenance)
     _write_splits(run, prepared)
     kind.keep(run, prepared)
-    return _Fitting(kind, config, run, prepared, precision, task, provenance, say).fit(resumed)
+    return _Fitting(kind, ready, run, provenance, say).fit(resumed)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """All of a training that wrong settings could spoil, built before there is any folder."""
+
+    config: Config
+    prepared: PreparedParts
+    precision: Resolved
+    task: TrainingTask
+    loader: ResumableLoader
+    valid: DataLoader[Any]
+    scorer: ValidationScorer
 
 
 def _follow(
-    kind: TrainingKind[Any],
-    config: Config,
-    run: RunFolder | None,
-    prepared: PreparedParts,
-    precision: Resolved,
-    task: TrainingTask,
-    resumed: bool,
+    kind: TrainingKind[Any], ready: _Ready, run: RunFolder | None, resumed: bool
 ) -> TrainingResult:
     """Train along as another process than the first: it alone makes the run and writes to it."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = run or RunFolder(Path(scratch))
-        fitting = _Fitting(kind, config, folder, prepared, precision, task, {}, _silent)
-        return fitting.fit(resumed)
+        return _Fitting(kind, ready, folder, {}, _silent).fit(resumed)
 
 
 def _silent(line: str) -> None:
@@ -146,23 +171,20 @@ class _Fitting:
     def __init__(
         self,
         kind: TrainingKind[Any],
-        config: Config,
+        ready: _Ready,
         run: RunFolder,
-        prepared: PreparedParts,
-        precision: Resolved,
-        task: TrainingTask,
         provenance: dict[str, Any],
         say: Say,
     ) -> None:
-        self.kind, self.config, self.run = kind, config, run
-        self.prepared, self.task = prepared, task
-        self.precision, self.provenance = precision, provenance
-        self.loader = kind.training_loader(config, prepared)
+        self.kind, self.config, self.run = kind, ready.config, run
+        self.prepared, self.task = ready.prepared, ready.task
+        self.precision, self.provenance = ready.precision, provenance
+        self.loader, self.valid, self.scorer = ready.loader, ready.valid, ready.scorer
         self.history = History(run, say, kind.line)
         self.recovery = OutOfMemoryRecovery(run.path / LOG_NAME, say)
-        self.scorer = kind.scorer(config, prepared, precision.precision)
-        self.selection = SelectBest(run, self.scorer, self.describe, config.trainer.keep_best)
-        self.guards = kind.guards(config, prepared, self.selection, say)
+        keep = self.config.trainer.keep_best
+        self.selection = SelectBest(run, self.scorer, self.describe, keep)
+        self.guards = kind.guards(self.config, self.prepared, self.selection, say)
         self.seen = {part: sorted({item.sha256 for item in items}) for part, items in self.parts()}
         self.groups = {part: sorted({item.group for item in items}) for part, items in self.parts()}
 
@@ -172,26 +194,30 @@ class _Fitting:
 
     def fit(self, resumed: bool) -> TrainingResult:
         """Run Lightning's loop, then write what came of it."""
-        with _quiet():
+        with quiet():
             trainer = self.trainer()
         interrupted = False
-        valid = self.kind.validation_loader(self.config, self.prepared)
         try:
-            with _quiet(), terminate_as_interrupt():
+            with quiet(), terminate_as_interrupt():
                 trainer.fit(
                     self.task,
                     self.loader,
-                    valid,
+                    self.valid,
                     ckpt_path=str(self.run.last_checkpoint) if resumed else None,
                     # Our own file, with optimizer and random states: not a pickle from elsewhere.
                     weights_only=False if resumed else None,
                 )
                 # A limit of steps, or epochs without validation, may end it on unseen weights.
                 if self.selection.latest.get("step") != trainer.global_step:
-                    trainer.validate(self.task, valid, verbose=False)
+                    trainer.validate(self.task, self.valid, verbose=False)
                     self.history.amend(trainer)
+            for guard in self.guards:
+                if isinstance(guard, ForegroundGuard):
+                    guard.look_back()
         except (KeyboardInterrupt, SystemExit):
             interrupted = True
+        except FaultlineError as error:
+            raise loading_error(error) from error.__cause__
         except ValueError as error:
             raise explained(error, "use a larger data.batch_size or data.crop") from error
         except (RuntimeError, MemoryError) as error:
@@ -232,28 +258,12 @@ class _Fitting:
 
     def trainer(self) -> pl.Trainer:
         """Lightning's trainer with our settings."""
-        settings = self.config.trainer
-        limit = duration(settings.max_time)
-        epochs = settings.max_epochs
-        if epochs < 0:
-            epochs = -1 if limit or settings.max_steps > 0 else DEFAULT_EPOCHS
         return pl.Trainer(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            strategy=settings.strategy,
+            **trainer_settings(self.config),
             precision=self.precision.lightning,  # type: ignore[arg-type]
-            max_epochs=epochs,
-            max_steps=settings.max_steps,
-            max_time=limit,
-            accumulate_grad_batches=settings.accumulate,
-            gradient_clip_val=settings.gradient_clip or None,
-            check_val_every_n_epoch=settings.validate_every,
-            deterministic="warn" if self.config.deterministic else None,
             logger=self.logger(),
             callbacks=self.callbacks(),
-            enable_checkpointing=False,
             enable_progress_bar=sys.stdout.isatty(),
-            enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
             default_root_dir=str(self.run.path),
@@ -312,6 +322,18 @@ class _Fitting:
         }
 
 
+def _check_place(config: Config) -> None:
+    """Refuse a place for runs that cannot be one, before data are read.
+
+    Raises:
+        ConfigError: The experiment's name cannot be that of a folder.
+        OutputError: The folder of runs is a file.
+    """
+    if config.experiment is not None:
+        check_experiment(config.experiment)
+    check_folder(config.output_dir)
+
+
 def _write_splits(run: RunFolder, prepared: PreparedParts) -> None:
     """Which item played which role, for people and for later checks."""
     roles = {name: [{"id": item.id, "sha256": item.sha256, "group": item.group}
@@ -338,40 +360,8 @@ def _resumable(path: str | Path) -> RunFolder:
     run = RunFolder.open(resolve_run(path))
     if not run.last_checkpoint.is_file():
         raise ConfigError(
-            "holds no checkpoints/last.ckpt to go on from",
+            "holds no checkpoints/last.ckpt to resume from",
             where=run.path,
             remedy="start again with `faultline train`",
         )
     return run
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what Lightning says that a user cannot act on; the rest passes."""
-    import logging
-
-    names = ("lightning.pytorch", "lightning.fabric", "lightning")
-    before = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for text in _KNOWN_WARNINGS:
-                warnings.filterwarnings("ignore", message=text)
-            yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
-
-
-_KNOWN_WARNINGS = (
-    r".*does not have many workers.*",
-    r".*The number of training batches.*",
-    r".*isinstance\(treespec, LeafSpec\).*",
-    r".*`isinstance\(treespec.*",
-    r".*Found .* module\(s\) in eval mode.*",
-    r".*max_epochs. was not set.*",
-    r".*Trying to infer the `batch_size`.*",
-    r".*GPU available but not used.*",
-    r".*lr_scheduler\.step\(\).*before.*",
-)

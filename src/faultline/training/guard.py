@@ -80,8 +80,18 @@ class ForegroundGuard(pl.Callback):
         if settings.guard_action == "stop":
             raise TrainingError(
                 "stopped: validation finds no foreground; see the diagnosis above",
-                remedy="trainer.guard_action=warn goes on regardless",
+                remedy="set trainer.guard_action=warn to continue anyway",
             )
+
+    def look_back(self) -> None:
+        """Say at the end of a training what there was no telling while it had only just begun."""
+        count = len(self.iou)
+        patience = min(count, self.config.trainer.guard_epochs)
+        if self._told or not patience or not foreground_is_dead(self.iou, self.painted, patience):
+            return
+        self._told = True
+        times = "1 validation" if count == 1 else f"{count} validations"
+        self.say(f"no foreground at the end, after {times}\n{self._diagnosis()}")
 
     @property
     def _is_tuned(self) -> bool:

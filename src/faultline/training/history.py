@@ -1,4 +1,4 @@
-"""The learning history: a row an epoch in `metrics.csv`, a line an epoch on the console."""
+"""The learning history: one row per epoch in `metrics.csv`, one line per epoch on the console."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import csv
 import io
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import lightning.pytorch as pl
@@ -16,6 +17,9 @@ import torch
 from faultline.artifacts.resident import peak_resident, reset_peak
 from faultline.artifacts.run import RunFolder
 from faultline.files import write_text
+
+_MANAGEMENT = "pynvml"
+"""NVIDIA's management library as the package `nvidia-ml-py` brings it; torch asks it."""
 
 
 class History(pl.Callback):
@@ -48,6 +52,12 @@ class History(pl.Callback):
         """Start the clock, and the count of memory: the process may have trained before."""
         self._started = time.perf_counter()
         reset_peak()
+        missing = find_spec(_MANAGEMENT) is None
+        if trainer.strategy.root_device.type == "cuda" and missing and self.say:
+            self.say(
+                "how busy the GPU is will not be logged: nvidia-ml-py is not installed "
+                "-> run pip install '.[gpu]' in Faultline's folder"
+            )
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start counting the epoch's pictures."""
@@ -137,8 +147,9 @@ def _of_gpu(device: torch.device) -> dict[str, Any]:
     peak = torch.cuda.max_memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     row: dict[str, Any] = {"gpu_peak_mib": round(peak / 2**20)}
-    # Only where NVIDIA's management library is installed.
-    with contextlib.suppress(ImportError, ModuleNotFoundError, RuntimeError):
+    # Without the library, or where it cannot tell: part of a GPU, another version of the driver.
+    # It raises errors of its own, and none is a reason to stop a training.
+    with contextlib.suppress(Exception):
         row["gpu_use_percent"] = torch.cuda.utilization(device)
     return row
 

@@ -12,12 +12,14 @@ from torch.utils.data import DataLoader
 
 from faultline.artifacts.run import RunFolder
 from faultline.config.compose import from_yaml, load_config, to_yaml
+from faultline.config.paths import make_absolute
 from faultline.config.schema import Config
 from faultline.errors import ConfigError
 from faultline.models import MODELS
 from faultline.models.registry import NETWORK_ONLY
 from faultline.registry import Entry
 from faultline.tasks import AUTO, SEGMENTATION, TASKS, task_verb
+from faultline.training.parts import part_faults
 from faultline.training.resume import ResumableLoader
 from faultline.training.selection import SelectBest, ValidationScorer
 from faultline.training.task import TrainingTask
@@ -165,6 +167,10 @@ class TrainingKind(ABC, Generic[P]):
         """The configuration of a run that goes on."""
         return from_yaml(path)
 
+    def settle_paths(self, config: Any) -> None:
+        """Make the paths in `config` hold from any folder, before a run keeps it."""
+        make_absolute(config)
+
     def write_config(self, config: Any) -> str:
         """The run's `config.yaml`."""
         return to_yaml(config)
@@ -208,9 +214,32 @@ def training_config(
     """`load_config` with the defaults of the task that the model is made for.
 
     Raises:
-        ConfigError: See `load_config`.
+        ConfigError: See `load_config` and `setting_faults`, all in one message.
     """
-    return load_config(overrides, file=file, model=model, task_of=task_of_model)
+    return load_config(
+        overrides, file=file, model=model, task_of=task_of_model, faults_of=setting_faults
+    )
+
+
+def setting_faults(config: Config) -> list[str]:
+    """Names and settings that nothing here has, and a model that is not made for the task."""
+    problems = part_faults(config)
+    if config.model.get("name") in MODELS and config.task in (AUTO, *TASKS.names()):
+        try:
+            kind_of(config)
+        except ConfigError as error:
+            problems.append(str(error))
+    return problems
+
+
+def check_settings(config: Config) -> None:
+    """Refuse what `setting_faults` finds, before any data are read.
+
+    Raises:
+        ConfigError: All of it, in one message.
+    """
+    if problems := setting_faults(config):
+        raise ConfigError("; ".join(problems))
 
 
 def task_of_model(name: str) -> str:

@@ -44,7 +44,7 @@ def training_loader(config: Config, prepared: Prepared) -> ResumableLoader:
     devices = config.trainer.devices
     sampler = EpochSampler(len(dataset), config.seed)
     if len(dataset) < devices:
-        raise DataError(f"{len(dataset)} crops an epoch cannot be shared by {devices} processes")
+        raise DataError(f"{len(dataset)} crops per epoch cannot be shared by {devices} processes")
     workers = worker_count(config)
     return ResumableLoader(
         dataset,  # type: ignore[arg-type]

@@ -54,7 +54,7 @@ class MemoryCurve:
 
     @property
     def line(self) -> tuple[float, float]:
-        """(bytes whatever the batch, bytes a sample): least squares; the first from 0 up.
+        """(bytes whatever the batch, bytes per sample): least squares; the first from 0 up.
 
         With one batch size alone, everything counts as growing with the batch.
         """
@@ -121,8 +121,8 @@ def plan_batch(
     """
     if effective < 1 or available <= 0 or margin < 1:
         raise ConfigError(
-            f"effective={effective}, available={available:g}, margin={margin:g}: must be at least "
-            "1, above 0 and at least 1"
+            f"effective={effective}, available={available:g}, margin={margin:g}: effective must be "
+            "at least 1, available above 0 and margin at least 1"
         )
     batch = effective
     while batch > 1 and (effective % batch or margin * curve.at(batch) > available):

@@ -30,7 +30,7 @@ def out_of_memory(error: BaseException) -> TrainingError:
     return TrainingError(
         f"out of memory outside of a training step: {str(error).splitlines()[0][:200]}",
         remedy="validation takes whole pictures: set data.resize, or use smaller ones; the "
-        "optimizer keeps two numbers a weight: use a smaller model or optimizer=sgd",
+        "optimizer keeps two numbers per weight: use a smaller model or optimizer=sgd",
     )
 
 

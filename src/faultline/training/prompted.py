@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from faultline.artifacts.bundle import load_bundle, save_bundle
 from faultline.artifacts.contents import InputSpec
+from faultline.config.paths import make_absolute
 from faultline.config.schema import Config
 from faultline.data.cache import NoCache, create_cache
 from faultline.data.prompt_dataset import (
@@ -24,6 +25,7 @@ from faultline.data.prompt_dataset import (
 )
 from faultline.data.prompt_items import PromptItem, PromptParts
 from faultline.data.prompt_prepare import prepare_prompted
+from faultline.data.prompt_sources import listed_sources
 from faultline.data.resize import resized_shape
 from faultline.data.sampling import EpochSampler
 from faultline.data.transforms import build_augmentation
@@ -59,6 +61,11 @@ class PromptedKind(TrainingKind[PromptParts]):
     def prepare(self, config: Config) -> PromptParts:
         """Read the sources and split them."""
         return prepare_prompted(config.data, config.prompts, config.seed)
+
+    def settle_paths(self, config: Config) -> None:
+        """Absolute paths, also of sources that a file lists: they stand in its place."""
+        config.data.sources = listed_sources(config.data.sources)
+        make_absolute(config)
 
     def task(self, config: Config, prepared: PromptParts) -> PromptedTask:
         """The module to train."""
@@ -174,8 +181,8 @@ class PromptedKind(TrainingKind[PromptParts]):
             if row.get("gives_way")  # weights of an earlier version, resumed, do not say
         ]
         return (
-            f"\nWARNING: hardly found, so that questions about something absent stay unanswered: "
-            f"{', '.join(lost)} -> train longer, or raise prompts.max_false_rate"
+            "\nWARNING: these classes are almost never outlined, to keep false answers under the "
+            f"limit: {', '.join(lost)} -> train longer, or raise prompts.max_false_rate"
             if lost
             else ""
         )
@@ -212,7 +219,7 @@ class PromptedKind(TrainingKind[PromptParts]):
 
 
 def epoch_length(items: Sequence[PromptItem], config: Config) -> int:
-    """Samples an epoch: as many crops as cover the pictures once, or `crops_per_image` of each."""
+    """Samples per epoch: as many crops as cover the pictures once, or `crops_per_image` of each."""
     data = config.data
     if data.crops_per_image:
         return data.crops_per_image * len(items)

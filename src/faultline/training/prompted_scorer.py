@@ -92,7 +92,7 @@ class PromptScorer(ValidationScorer):
         task.predictor = None
 
     def choose(self) -> Threshold:
-        """A threshold a class and a shared one, tuned on this validation unless set by hand.
+        """One threshold per class and a shared one, tuned on this validation unless set by hand.
 
         Chosen once a validation: all classes together are a search, and `details` asks again.
         """

@@ -277,7 +277,7 @@ def parts(batch: Any, at_once: int) -> Iterator[tuple[Any, float]]:
 
 
 def cut(batch: Any, start: int, stop: int) -> Any:
-    """Samples `start` to `stop` of a batch: a dataclass of which fields hold one entry a sample."""
+    """Samples `start` to `stop` of a batch: a dataclass with one entry per sample in its fields."""
     size = len(batch.ids)
     values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
     return dataclasses.replace(

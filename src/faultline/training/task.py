@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -48,6 +49,14 @@ class TrainingTask(pl.LightningModule, ABC):
     @abstractmethod
     def loss_in_force(self) -> dict[str, Any]:
         """Name and every parameter of the loss, as plain values."""
+
+    def network_pass(self, batch: Any) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
+        """How a training step runs the network on `batch`: the method, and what it is given.
+
+        None where the step calls the network itself, which then can be listened to. It is asked
+        for when a step has to be run again, layer by layer.
+        """
+        return None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the loss as it is in force, alpha of each class included, in the checkpoint."""

@@ -30,8 +30,11 @@ def refuse_beside_resume(resume: Path | None, *others: object) -> None:
 
 def tell_end(result: TrainingResult, command: str, say: Callable[[str], None]) -> int:
     """Say how a training ended, and how to go on; the exit status."""
-    if result.interrupted:
+    if result.interrupted and result.run.last_checkpoint.is_file():
         say(f"stopped; go on with: {command} --resume {result.run.path}")
+        return INTERRUPTED
+    if result.interrupted:
+        say("stopped before the first step: there is nothing to resume, give the command again")
         return INTERRUPTED
     if result.verdict:
         say(result.verdict)

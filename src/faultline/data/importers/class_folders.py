@@ -1,4 +1,4 @@
-"""A folder a class: the name of the folder says what its pictures show.
+"""One folder per class: the name of the folder says what its pictures show.
 
 Mask files beside the pictures (as magnetic-tile defects are shipped) are not read here; see
 `class_masks`, which reads them.
@@ -48,7 +48,7 @@ def has_classes(root: Path) -> bool:
     return len({name for name, unit in units if find_pictures(unit.images)}) >= 2
 
 
-@IMPORTERS.register("class_folders", summary="a folder a class; its name is the label")
+@IMPORTERS.register("class_folders", summary="one folder per class; its name is the label")
 def import_class_folders(root: Path, options: ImportOptions) -> Manifest:
     """Read class folders, `class/x.jpg` or `split/class/x.jpg`, as labels of whole pictures.
 
@@ -60,7 +60,7 @@ def import_class_folders(root: Path, options: ImportOptions) -> Manifest:
     """
     if options.kind not in ("auto", "multiclass"):
         raise ConfigError(
-            f"a folder a class gives one label a picture, not {options.kind}",
+            f"one folder per class gives one label per picture, not {options.kind}",
             remedy="leave data.kind=auto",
         )
     units = [(name, unit, pair_unit(unit)) for name, unit in find_class_units(root)]

@@ -1,4 +1,4 @@
-"""A folder a class, each with pictures and mask files (as magnetic-tile defects are shipped).
+"""One folder per class, each with pictures and mask files (as magnetic-tile defects are shipped).
 
 The masks of folders whose name counts as foreground are used; the pictures of the others show
 something else, and are negatives. Binary, unless `data.kind=multiclass` makes a class of every
@@ -24,17 +24,17 @@ from faultline.errors import ConfigError, DataError
 from faultline.types import LabelKind, LabelSpace
 
 
-@IMPORTERS.register("class_masks", summary="a folder a class, with pictures and mask files")
+@IMPORTERS.register("class_masks", summary="one folder per class, with pictures and mask files")
 def import_class_masks(root: Path, options: ImportOptions) -> Manifest:
     """Read class folders with masks; `positive` chooses the folders whose masks count.
 
     Raises:
         DataError: No folder has masks, no folder name is positive, or masks fit no rule.
-        ConfigError: Several labels a pixel are asked for.
+        ConfigError: Several labels per pixel are asked for.
     """
     if options.kind == "multilabel":
         raise ConfigError(
-            "class folders with masks give one label a pixel, not several",
+            "class folders with masks give one label per pixel, not several",
             remedy="set data.kind=binary or multiclass, and choose folders with data.positive",
         )
     units = find_class_units(root)

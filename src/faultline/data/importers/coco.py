@@ -12,7 +12,12 @@ from collections import Counter
 from pathlib import Path
 
 from faultline.data.images import ImageFacts
-from faultline.data.importers.coco_files import USUAL_NAME, CocoSource, find_sources
+from faultline.data.importers.coco_files import (
+    USUAL_NAME,
+    CocoSource,
+    check_every_split,
+    find_sources,
+)
 from faultline.data.importers.coco_json import CocoFile, Key, Record, is_key, load_coco
 from faultline.data.importers.collect import Collector
 from faultline.data.importers.label_spaces import class_position, named_space
@@ -29,7 +34,8 @@ def import_coco(root: Path, options: ImportOptions) -> Manifest:
     """Read a COCO data set; one annotation file a split, or one for all.
 
     Raises:
-        DataError: There is no annotation file, one is not COCO, or no category is positive.
+        DataError: There is no annotation file, or none for a split; one is not COCO, or no
+            category is positive.
     """
     sources = find_sources(root)
     if not sources:
@@ -38,6 +44,7 @@ def import_coco(root: Path, options: ImportOptions) -> Manifest:
             where=root,
             remedy=f"put {USUAL_NAME} beside the pictures of each split",
         )
+    check_every_split(root, sources, options.unused)
     files = [load_coco(source.path) for source in sources]
     names = [name for file in files for name in file.categories.values()]
     chosen = options.choose(names, "category", sources[0].path if len(sources) == 1 else root)
@@ -70,6 +77,7 @@ class _Reader:
             if path in facts:
                 self._add(path, facts[path], source.split, file, key)
         self._note_unlisted(source, file)
+        self._note_other_categories(source, file)
 
     def manifest(self, names: list[str]) -> Manifest:
         """Everything that was read."""
@@ -175,6 +183,18 @@ class _Reader:
         if left:
             name = self.collector.name_of(source.path)
             self.notes.append(f"{left} pictures beside {name} are not listed in it: left out")
+
+    def _note_other_categories(self, source: CocoSource, file: CocoFile) -> None:
+        """Say of a split that all its annotations are of categories that do not count."""
+        if source.split is None:
+            return
+        keys = [one.get("category_id") for own in file.annotations.values() for one in own]
+        used = {file.categories[key] for key in keys if is_key(key) and key in file.categories}
+        if used and not used & self.chosen:
+            self.notes.append(
+                f"WARNING: no annotation of {source.split} counts as foreground: they are all of "
+                f"{', '.join(sorted(used))} (data.positive says what counts)"
+            )
 
 
 def _label_orientation(entry: Record, facts: ImageFacts) -> int:

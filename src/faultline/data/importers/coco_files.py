@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from faultline.data.importers.bare_splits import BareSplit, refuse_bare_splits
 from faultline.data.importers.coco_json import is_coco, load_json
 from faultline.data.importers.layout import (
     IMAGE_FOLDERS,
+    find_pictures,
     named_folder,
     split_folders,
     split_in_name,
+    subfolders,
 )
 from faultline.errors import DataError
 
@@ -65,6 +69,37 @@ def find_sources(root: Path) -> list[CocoSource]:
         if (path := _single(_candidates(folder), folder)) is not None
     ]
     return found or _sources_of_root(root)
+
+
+def check_every_split(root: Path, sources: Sequence[CocoSource], unused: Collection[str]) -> None:
+    """Refuse a split whose pictures no annotation file speaks of, where others have one.
+
+    Args:
+        root: The data set.
+        sources: Its annotation files.
+        unused: Splits that nobody asks for.
+
+    Raises:
+        DataError: There is such a split; folders without pictures do not count.
+    """
+    named = {source.split for source in sources}
+    if None in named:
+        return  # one file speaks of all pictures, wherever they lie
+    bare = [
+        BareSplit(split, folder, len(pictures))
+        for split, folder in _split_folders_of_pictures(root)
+        if split not in {*named, *unused} and (pictures := find_pictures(folder, deep=True))
+    ]
+    files = [source.path for source in sources]
+    refuse_bare_splits(root, bare, "COCO annotation file", files, f"add {USUAL_NAME} to it")
+
+
+def _split_folders_of_pictures(root: Path) -> list[tuple[str, Path]]:
+    """Folders named after a split, with or without a year, below `root` and its `images/`."""
+    images = named_folder(root, IMAGE_FOLDERS)
+    found = [*subfolders(root), *(subfolders(images) if images else ())]
+    splits = [(*split_in_name(folder.name), folder) for folder in found]
+    return [(split, folder) for split, word, folder in splits if split and word == folder.name]
 
 
 def _sources_of_root(root: Path) -> list[CocoSource]:

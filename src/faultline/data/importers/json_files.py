@@ -36,7 +36,7 @@ class JsonSource:
 
 
 def find_json(root: Path) -> list[JsonSource]:
-    """One source a split; a folder without splits is one source.
+    """One source per split; a folder without splits is one source.
 
     Understood: `images/x.jpg` with `annotations/x.json` or `annotations/x.jpg.json`, and both
     files in one folder; split folders may lie above. Folder names may vary as usual.

@@ -23,9 +23,9 @@ from faultline.types import LabelKind, LabelSpace
 Labels = Mapping[Path, Sequence[Shape]]
 
 
-@IMPORTERS.register("json_per_picture", summary="one annotation JSON a picture, beside or apart")
+@IMPORTERS.register("json_per_picture", summary="one annotation JSON per picture, beside or apart")
 def import_json_per_picture(root: Path, options: ImportOptions) -> Manifest:
-    """Read Supervisely, labelme or plain annotation files, one a picture.
+    """Read Supervisely, labelme or plain annotation files, one per picture.
 
     Raises:
         DataError: No picture has a file, no class is named, or none is positive.

@@ -39,12 +39,12 @@ def mask_space(options: ImportOptions, prompts: Sequence[str] = ()) -> tuple[Lab
         if options.mask_rule not in ("auto", "rgb"):
             raise ConfigError(
                 f"mask_rule={options.mask_rule} does not use mask_colours",
-                remedy="leave one of them away",
+                remedy="leave out one of them",
             )
         return _colour_space(_colours(options.mask_colours), options)
     if options.kind == "multilabel":
         raise ConfigError(
-            "several labels a pixel cannot be told from one grey mask",
+            "several labels per pixel cannot be told from one grey mask",
             remedy="give mask_colours, or use data.kind=multiclass with data.classes",
         )
     if options.kind == "binary" or (options.kind == "auto" and not options.classes):

@@ -101,7 +101,7 @@ def unit_of(folder: Path, split: str | None) -> Unit:
 
 
 def find_units(root: Path) -> list[Unit]:
-    """One unit a split; a folder without splits is one unit.
+    """One unit per split; a folder without splits is one unit.
 
     Understood: `<split>/images` + `<split>/masks`, `images/<split>` + `masks/<split>`, both
     without splits, and pictures and masks in one folder. Folder names may vary as usual.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from faultline.data.class_file import read_class_file
 from faultline.data.images import ImageFacts
+from faultline.data.importers.bare_splits import BareSplit, refuse_bare_splits
 from faultline.data.importers.coco_files import USUAL_NAME
 from faultline.data.importers.collect import Collector
 from faultline.data.importers.label_spaces import mask_space
@@ -41,7 +42,8 @@ def import_masks(root: Path, options: ImportOptions) -> Manifest:
     """Read pictures with mask files: `images/` and `masks/`, or both in one folder.
 
     Raises:
-        DataError: Nothing pairs, no prompt is positive, or the masks fit no rule.
+        DataError: Nothing pairs, or nothing of a split; no prompt is positive, or the masks fit no
+            rule.
         ConfigError: The settings contradict each other.
     """
     units = find_units(root)
@@ -49,12 +51,32 @@ def import_masks(root: Path, options: ImportOptions) -> Manifest:
     pairings = [pair_unit(unit) for unit in units]
     if not any(pairing.has_masks for pairing in pairings):
         raise no_masks(root, pairings)
+    _check_every_split(root, units, pairings, options)
     collector = Collector(root)
     prompts = chosen_prompts(pairings, options, root)
     rows: list[Labelled] = []
     for unit, pairing in zip(units, pairings, strict=True):
         rows += _rows_of(unit, pairing, prompts, collector)
     return build(collector, "masks", rows, options, names=prompts or ())
+
+
+def _check_every_split(
+    root: Path, units: Sequence[Unit], pairings: Sequence[Pairing], options: ImportOptions
+) -> None:
+    """Refuse a split of pictures without any mask, where others have masks.
+
+    Raises:
+        DataError: There is such a split.
+    """
+    both = list(zip(units, pairings, strict=True))
+    bare = [
+        BareSplit(unit.split, unit.images, len(pairing.pairs))
+        for unit, pairing in both
+        if unit.split is not None and unit.split not in options.unused
+        and pairing.pairs and not pairing.has_masks
+    ]  # fmt: skip
+    masks = [unit.masks or unit.images for unit, pairing in both if pairing.has_masks]
+    refuse_bare_splits(root, bare, "mask file", masks, "add masks of the same stem")
 
 
 def with_shipped_classes(root: Path, options: ImportOptions) -> ImportOptions:

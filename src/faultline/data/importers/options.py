@@ -47,6 +47,7 @@ class ImportOptions:
         task: What the labels are for. For `classification` every class counts, whatever
             `positive` says, and `kind=auto` keeps classes apart that `segmentation` would merge.
         duplicate_distance: How unlike `near_duplicates` may be, see `data.duplicates`.
+        unused: Splits that nobody asks for: their pictures may be without labels.
     """
 
     positive: str = "crack"
@@ -59,6 +60,7 @@ class ImportOptions:
     groups: Groups | None = None
     task: str = "segmentation"
     duplicate_distance: float = MAX_DISTANCE
+    unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():

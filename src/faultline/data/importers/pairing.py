@@ -39,7 +39,7 @@ class Pairing:
     """Pictures with their masks, and what is left over.
 
     Attributes:
-        pairs: One a picture, in the order of paths.
+        pairs: One per picture, in the order of paths.
         orphans: Masks without a picture.
         unclear: Files that may be either.
     """

@@ -31,11 +31,12 @@ def import_dataset(
     groups: Groups | None = None,
     task: str = "segmentation",
     duplicate_distance: float = MAX_DISTANCE,
+    unused: Sequence[str] = (),
 ) -> Manifest:
     """Read a labelled folder of any known format; the settings are those of `ImportOptions`.
 
     Every picture's header and end, and every mask's size and values, are checked here. Damage
-    inside a picture shows only when it is decoded: see `faultline.data.problems`.
+    inside a JPEG, PNG or WebP shows only when it is decoded: see `faultline.data.problems`.
 
     Raises:
         DataError: There is nothing usable, or with `on_error="raise"` any bad item.
@@ -44,7 +45,7 @@ def import_dataset(
     """
     options = ImportOptions(
         positive, on_error, mask_colours, mask_rule, kind, tuple(classes), group_by, groups,
-        task, duplicate_distance,
+        task, duplicate_distance, tuple(unused),
     )  # fmt: skip
     root = Path(root)
     if not root.is_dir():
@@ -55,7 +56,7 @@ def import_dataset(
         )
     notes: list[str] = []
     if format == "auto":
-        format, notes = detect_format(root, task)
+        format, notes = detect_format(root, task, unused)
     manifest = IMPORTERS.build(format, root=root, options=options)
     manifest.notes[:0] = notes
     return _finish(manifest, options)

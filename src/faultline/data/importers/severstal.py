@@ -1,4 +1,4 @@
-"""Severstal data sets: `train.csv` with run lengths a class, pictures in `train_images/`.
+"""Severstal data sets: `train.csv` with run lengths per class, pictures in `train_images/`.
 
 - A picture without rows has no defect.
 - A picture of which one row is bad is left out, since its label would be incomplete.

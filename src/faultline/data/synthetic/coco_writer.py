@@ -43,7 +43,7 @@ def write_crack_dataset(
 
     Args:
         root: Folder; made if absent.
-        counts: Pictures a split, by default 60 train, 12 valid, 12 test.
+        counts: Pictures per split, by default 60 train, 12 valid, 12 test.
         seed: Non-negative integer.
         size: (H, W) in pixels.
         crack_free_share: Share of pictures without any crack, 0-1, spread evenly.

@@ -37,7 +37,7 @@ def synthesize(
     Args:
         folder: New folder, or one that was made here.
         kind: One of `KINDS`.
-        counts: Pictures a split; 0 leaves a split out.
+        counts: Pictures per split; 0 leaves a split out.
         seed: The same seed gives the same files.
         size: (H, W) in pixels.
         shapes: Fields of `ShapeSettings`; they belong to shapes only.

@@ -37,7 +37,7 @@ def claim(root: Path, settings: Mapping[str, Any]) -> None:
 
 
 def check_counts(counts: Mapping[str, int], seed: int) -> None:
-    """Check pictures a split, and the seed.
+    """Check pictures per split, and the seed.
 
     Raises:
         DataError: One is out of range.

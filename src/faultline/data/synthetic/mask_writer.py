@@ -33,7 +33,7 @@ def write_shapes_dataset(
 
     Args:
         root: Folder; made if absent.
-        counts: Pictures a split, by default 1600 train, 100 valid, 200 test.
+        counts: Pictures per split, by default 1600 train, 100 valid, 200 test.
         seed: Non-negative integer.
         settings: What the pictures look like.
         progress: Called with (pictures done, pictures in all) after each picture.

@@ -45,7 +45,7 @@ class ShapeSettings:
         size: (H, W) in pixels.
         rule: One of `RULES`.
         kinds: Names from `OUTLINES`, in the order of their class numbers.
-        count: Fewest and most shapes a picture (`shapes`), or kinds a picture (`counted-shapes`).
+        count: Fewest and most shapes (`shapes`) or kinds (`counted-shapes`) per picture.
         radius: Smallest and largest radius, as a share of the shorter side.
         noise: Standard deviation of grain, in grey levels.
         blur: Standard deviation of blur, in pixels.

@@ -25,7 +25,7 @@ class Scene:
     Attributes:
         colour: (3, H, W) RGB reflectance as displayed (gamma space), 0-1. Planes, because
             arithmetic with (H, W) weights is several times faster on them.
-        height: (H, W) relief; only its slope matters. One unit a pixel is a steep edge.
+        height: (H, W) relief; only its slope matters. One unit per pixel is a steep edge.
         light: Angle of the light in radians; 0 comes from the right, pi/2 from below.
         scale: Size of things relative to a picture of 320x480.
         surface: "concrete" or "asphalt".

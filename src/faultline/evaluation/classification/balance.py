@@ -1,4 +1,4 @@
-"""What was done for rare classes, and what became of it: a row a class."""
+"""What was done for rare classes, and what became of it: one row per class."""
 
 from __future__ import annotations
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from faultline.artifacts.unseen import check_unseen
-from faultline.errors import MissingExtraError, OutputError
+from faultline.errors import MissingExtraError
 from faultline.evaluation.classification.gradcam import GradCam
 from faultline.evaluation.classification.pictures import DrawnExample, draw_class_examples
 from faultline.evaluation.classification.report import class_curves, report_page
@@ -20,7 +19,7 @@ from faultline.evaluation.command import EvaluateRequest, Outcome
 from faultline.evaluation.curves import Chart, save_curves
 from faultline.evaluation.layers import check_same_classes
 from faultline.evaluation.segmentation import shown
-from faultline.files import write_json, write_text
+from faultline.files import check_writable, write_json, write_text
 from faultline.predict.class_predictor import ClassPredictor
 from faultline.progress import progress_bar
 
@@ -65,24 +64,6 @@ def evaluate_classes(request: EvaluateRequest) -> Outcome:
     write_json(folder / METRICS_NAME, results)
     _write_results(folder / RESULTS_NAME, results)
     return Outcome(folder, results, (*score_lines(results), f"report {folder / REPORT_NAME}"))
-
-
-def check_writable(folder: Path) -> None:
-    """Find out before the work, not after it, that there is nowhere to put the result.
-
-    Raises:
-        OutputError: There is not.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"cannot be written: {error.strerror or error}",
-            where=folder,
-            remedy="check free space and permissions, or choose another output folder",
-        ) from error
 
 
 def _explainer(
@@ -149,4 +130,8 @@ def score_lines(results: Results) -> list[str]:
         f"{row['support']} pictures"
         for row in results["classes"]
     ]
-    return [first, *rows]
+    absent = [row["name"] for row in results["classes"] if not row["support"]]
+    warning = (
+        f"WARNING: no picture shows {', '.join(absent)}: this says nothing of whether that is found"
+    )
+    return [*([warning] if absent else []), first, *rows]

@@ -24,11 +24,11 @@ from faultline.artifacts.contents import Threshold
 from faultline.artifacts.run import RunFolder, resolve_run
 from faultline.artifacts.unseen import check_unseen
 from faultline.config.compose import from_yaml, to_yaml
+from faultline.config.paths import make_absolute
 from faultline.config.schema import Config
 from faultline.data.manifest import Item, Problem
 from faultline.data.prepare import Prepared, prepare
 from faultline.errors import ConfigError, LeakageError
-from faultline.evaluation.classification.command import check_writable
 from faultline.evaluation.classification.pooled_report import pooled_page
 from faultline.evaluation.classification.report import class_curves
 from faultline.evaluation.classification.results import Results, score_tables
@@ -36,7 +36,7 @@ from faultline.evaluation.classification.scoring import ClassRun, score_pictures
 from faultline.evaluation.classification.table import FOLDS_TABLE, predictions_csv
 from faultline.evaluation.classification.words import BY_FOLD
 from faultline.evaluation.curves import save_curves
-from faultline.files import write_json, write_text
+from faultline.files import check_writable, write_json, write_text
 from faultline.metrics import ClassificationScores
 from faultline.predict.class_predictor import ClassPredictor
 from faultline.tasks import CLASSIFICATION
@@ -169,7 +169,10 @@ def _existing(config: Config) -> RunFolder | None:
         run = RunFolder(resolve_run(home))
     except ConfigError:
         return None
-    kept, wanted = (dataclasses.asdict(c) for c in (from_yaml(run.config), config))
+    both = from_yaml(run.config), copy.deepcopy(config)
+    for one in both:
+        make_absolute(one)
+    kept, wanted = (dataclasses.asdict(one) for one in both)
     # Resolved when the run was made: the format, not the wish, is stored.
     kept["trainer"]["precision"] = wanted["trainer"]["precision"]
     changed = sorted(key for key in wanted if kept[key] != wanted[key] and key != "output_dir")

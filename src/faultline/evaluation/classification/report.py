@@ -279,7 +279,7 @@ def model_card(results: Results, bundle: Bundle, parameters: int) -> Facts:
     if isinstance(best.get("macro_f1"), float):
         facts.append(("On validation", f"macro-F1 {best['macro_f1']:.3f} after epoch "
                       f"{best.get('epoch')}"))  # fmt: skip
-    facts.append(("Speed here", f"{1000 * results['seconds_per_image']:.1f} ms a picture on "
+    facts.append(("Speed here", f"{1000 * results['seconds_per_image']:.1f} ms per picture on "
                   f"{results['provenance']['device']['name']}"))  # fmt: skip
     return facts
 

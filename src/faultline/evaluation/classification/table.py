@@ -1,4 +1,4 @@
-"""One row a picture as CSV: truth, answer and every probability."""
+"""One row per picture as CSV: truth, answer and every probability."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import numpy as np
 from faultline.artifacts.bundle import Bundle, load_bundle
 from faultline.artifacts.run import CONFIG_NAME, home_of
 from faultline.config.compose import asked_threshold, load_config
+from faultline.config.paths import same_folder
 from faultline.config.schema import Config
 from faultline.data.images import read_image
 from faultline.data.manifest import Item, Problem
@@ -32,7 +33,7 @@ from faultline.evaluation.layers import check_same_classes, layers
 from faultline.evaluation.prompted.document import Block, Picture, Section, Table, to_html
 from faultline.evaluation.prompted.items import find_prompt_test_set
 from faultline.evaluation.scoring import load_pair
-from faultline.files import write_json, write_text
+from faultline.files import check_writable, write_json, write_text
 from faultline.metrics import Diagnosis, ProbabilityHistogram, diagnose
 from faultline.predict.predictor import Predictor
 from faultline.predict.prompt_meaning import known_table
@@ -105,9 +106,10 @@ def diagnose_weights(
     config = load_config(overrides, file=files)
     if threshold is None:
         threshold = asked_threshold(overrides, file=config_file)
+    folder = Path(save) if save is not None else home / "diagnosis"
+    check_writable(folder)
     look = _look_prompts if bundle.task == PROMPTED else _look_masks
     subject = look(bundle, config, trained, threshold, (device, precision), say)
-    folder = Path(save) if save is not None else home / "diagnosis"
     return _judge(bundle, config if trained else None, subject, folder)
 
 
@@ -175,7 +177,7 @@ def _labelled(config: Config, trained: Config | None) -> tuple[list[Item], Label
             "a data set",
             remedy="add data=FOLDER with labelled pictures",
         )
-    if trained is not None and trained.data.root == config.data.root:
+    if trained is not None and same_folder(trained.data.root, config.data.root):
         prepared = prepare(config.data, config.seed)
         return prepared.valid, prepared.label_space, f"{config.data.root} (validation)"
     manifest = load_manifest(config.data)

@@ -40,7 +40,7 @@ def histogram_plot(probe: Probe, stem: Path) -> Path:
 
 
 def threshold_plot(probes: Mapping[str, Probe], stem: Path) -> Path:
-    """IoU over the threshold, one curve a class or prompt."""
+    """IoU over the threshold, one curve per class or prompt."""
     figure = new_figure(6.0, 3.2)
     axes = figure.add_subplot()
     for probe in probes.values():

@@ -55,7 +55,7 @@ class Probe:
         threshold: In use for it.
         histogram: Probabilities by truth.
         shift: Looks for shifted labels.
-        seen: One entry a picture.
+        seen: One entry per picture.
     """
 
     name: str
@@ -90,7 +90,7 @@ def probe_masks(
     problems: list[Problem],
     progress: Progress,
 ) -> dict[str, Probe]:
-    """One probe a class of weights that outline fixed classes.
+    """One probe per class of weights that outline fixed classes.
 
     Raises:
         DataError: No picture can be read.
@@ -116,7 +116,7 @@ def probe_prompts(
     problems: list[Problem],
     progress: Progress,
 ) -> dict[str, Probe]:
-    """One probe a class, asked by its first prompt where it is shown and where it is absent.
+    """One probe per class, asked by its first prompt where it is shown and where it is absent.
 
     Raises:
         DataError: No picture can be read.
@@ -160,5 +160,5 @@ def _inside(threshold: float) -> float:
 def _some(probes: dict[str, Probe], problems: list[Problem]) -> dict[str, Probe]:
     if not probes:
         reasons = "; ".join(str(problem) for problem in problems[:3]) or "there are none"
-        raise DataError(f"no picture could be looked at: {reasons}")
+        raise DataError(f"no picture could be read: {reasons}")
     return probes

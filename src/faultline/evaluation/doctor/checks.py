@@ -240,7 +240,7 @@ def check_groups(manifest: Manifest, scans: Scans, report: DoctorReport) -> None
             f"Groups of pictures that show the same thing, in more than one split: {len(cut)} "
             f"({', '.join(sorted({name for parts in cut.values() for name in parts}))}). Scores "
             "there would be of pictures that the model has seen. Move each group to one split, "
-            "or let data.validation=train split by group.",
+            "or let data.split_strategy=grouped divide all pictures anew.",
             (
                 f"{group}: " + ", ".join(f"{name} {len(ids)}" for name, ids in parts.items())
                 for group, parts in sorted(cut.items())

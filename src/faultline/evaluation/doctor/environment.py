@@ -61,7 +61,7 @@ def _packages(report: DoctorReport) -> None:
         report.add(
             "error",
             "package-missing",
-            f"not installed: {', '.join(missing)}; run: pip install faultline",
+            f"not installed: {', '.join(missing)}; run pip install . in Faultline's folder",
         )
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < MINIMUM_TORCH:
         report.add(

@@ -51,7 +51,8 @@ FINDINGS = (
          f"{{pairs}} of equal files across {{splits}}: {_SCORED}. Delete one of each."),
     _Row(True, False, True, "error", "near-duplicates-across-splits",
          f"{{pairs}} of copies, turned, mirrored or altered, across {{splits}}: {_SCORED}. Move "
-         f"each pair to one split; or use data.validation=train and {_REGROUP}."),
+         "each pair to one split; or divide anew with data.split_strategy=grouped and "
+         f"{_REGROUP}."),
     _Row(True, False, False, "warning", "possible-duplicates-across-splits",
          "{pairs} of look-alikes across {splits}, perhaps copies. Look at the contact sheet."),
     _Row(False, True, True, "warning", "duplicates-within-split",

@@ -16,7 +16,7 @@ from faultline.evaluation.prompted.pictures import draw_answers
 from faultline.evaluation.prompted.results import answers_csv, summarise_prompts
 from faultline.evaluation.prompted.scores import PromptScores, score_prompts
 from faultline.evaluation.prompted.sections import Facts, report_sections
-from faultline.files import write_json, write_text
+from faultline.files import check_writable, write_json, write_text
 from faultline.predict.prompted import PromptPredictor
 from faultline.progress import progress_bar
 
@@ -42,6 +42,7 @@ def evaluate_prompts(request: EvaluateRequest) -> Outcome:
     test = find_prompt_test_set(request.config, request.trained, predictor.table)
     check_unseen(bundle, test.items, by_group=test.same_data_set)
     folder = request.save if request.save is not None else _output(request.home, test)
+    check_writable(folder)
     request.say(f"{len(test.items)} pictures of {test.name} ({test.split})")
     with progress_bar("pictures") as progress:
         scores = score_prompts(predictor, test.items, progress=progress)
@@ -87,7 +88,9 @@ def _output(home: Path, test: PromptTestSet) -> Path:
 
 
 def _lines(scores: PromptScores, metrics: dict[str, Any]) -> list[str]:
-    lines = [
+    warning = "WARNING: no picture shows any class: these scores tell about false answers only"
+    lines = [] if scores.shown else [warning]
+    lines += [
         f"mIoU {_shown(scores.mean_iou)}  Dice {_shown(metrics['mean_dice'])}  "
         f"false answers {_percent(scores.false_rate)}"
     ]

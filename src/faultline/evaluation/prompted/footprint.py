@@ -1,4 +1,4 @@
-"""What weights cost: parameters, bytes on disk, seconds an answer and an epoch."""
+"""What weights cost: parameters, bytes on disk, seconds per answer and epoch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Footprint:
         bytes_fp16: The same in half precision.
         single_ms: Median time of one prompt about one picture.
         batched_ms: The same, a picture, in batches of `batch`.
-        batch: Pictures a batch.
+        batch: Pictures per batch.
         height: Rows of the picture that was timed.
         width: Its columns.
         epoch_seconds: Mean time of an epoch, validation included; None where it is not known.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from faultline.config.paths import same_folder
 from faultline.config.schema import Config
 from faultline.data.manifest import Problem
 from faultline.data.prompt_items import PromptItem, PromptParts
@@ -60,7 +61,7 @@ def find_prompt_test_set(
 def _own_folder_wins(config: Config, trained: Config | None) -> Config:
     """`data=FOLDER` beside trained sources asks for that folder alone."""
     asked = config.data.root is not None
-    same = trained is not None and trained.data.root == config.data.root
+    same = trained is not None and same_folder(trained.data.root, config.data.root)
     listed = trained is not None and trained.data.sources == config.data.sources
     if asked and not same and listed:
         return replace(config, data=replace(config.data, sources=[]))

@@ -143,7 +143,7 @@ def _draw_one(
 def _draw_several(
     predictor: PromptPredictor, scores: PromptScores, folder: Path, count: int, number: int
 ) -> list[Drawn]:
-    """One picture a source under the main prompt of every class."""
+    """One picture per source under the main prompt of every class."""
     drawn: list[Drawn] = []
     seen: set[str] = set()
     prompts = [entry.prompts[0] for entry in scores.table.classes.values()]

@@ -104,7 +104,7 @@ def paraphrases(scores: PromptScores) -> list[dict[str, Any]]:
 
 
 def answers_csv(scores: PromptScores) -> str:
-    """One row an answer; cells that do not apply are empty."""
+    """One row per answer; cells that do not apply are empty."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, _COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()

@@ -86,7 +86,7 @@ class PromptScores:
         classes: Probabilities by truth, class by class (main prompts).
         sources: (source, class) -> pixels of the pictures that show the class.
         painted: Shown class -> asked class -> pixels of its truth that were painted.
-        rows: One an answer, for the CSV.
+        rows: One per answer, for the CSV.
         items: Pictures that were scored, by id.
         problems: Pictures that could not be.
         seconds: Time of the predictor over all pictures.

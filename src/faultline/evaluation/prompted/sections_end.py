@@ -28,12 +28,12 @@ def _footprint(facts: Facts) -> Section:
         ["Numbers in the weights file, statistics included", f"{found['trained']:,}"],
         ["Size on disk, fp32", size(found["bytes_fp32"])],
         ["Size on disk, fp16", size(found["bytes_fp16"])],
-        ["Time an epoch, validation included", span(found["epoch_seconds"])],
+        ["Time per epoch, validation included", span(found["epoch_seconds"])],
         ["Epochs", str(found["epochs"]) if found["epochs"] is not None else NOT_KNOWN],
         ["Time of the training", span(found["seconds"])],
         [f"One picture of {found['width']}x{found['height']}, one prompt",
          f"{found['single_ms']:.1f} ms on {found['device']}"],
-        [f"The same, a picture in batches of {found['batch']}", f"{found['batched_ms']:.1f} ms"],
+        [f"The same, per picture in batches of {found['batch']}", f"{found['batched_ms']:.1f} ms"],
     ]  # fmt: skip
     return Section("Runtime and footprint", [Table(["What", "Measured"], rows)])
 

@@ -31,7 +31,7 @@ def result_sections(facts: Facts) -> list[Section]:
 def _overall(facts: Facts) -> list[Block]:
     metrics = facts.metrics
     rows = [
-        ["mIoU, a threshold a prompt", number(metrics["mean_iou"])],
+        ["mIoU, one threshold per prompt", number(metrics["mean_iou"])],
         ["mIoU, one threshold for all", number(metrics["mean_iou_shared_threshold"])],
         ["mIoU at 0.5", number(metrics["mean_iou_at_0.5"])],
         ["Dice", number(metrics["mean_dice"])],

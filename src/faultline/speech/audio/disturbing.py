@@ -34,7 +34,7 @@ def reverberate(wave: Wave, seconds: float, share: float, rate: int, rng: np.ran
         wave: (S,).
         seconds: Time in which the tail falls by 60 dB.
         share: RMS of the tail relative to the direct path.
-        rate: Samples a second.
+        rate: Samples per second.
         rng: Draws the tail.
     """
     count = max(2, int(seconds * rate))

@@ -1,65 +1,149 @@
-"""Finds WAV files whose header promises another length than the file has."""
+"""Compares the length that the header of a sound file promises with what the file holds."""
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from faultline.errors import DataError
 
-_STREAMED = (0, 0xFFFFFFFF, 0xFFFFFFFE)  # writers into a pipe cannot know the length
+_CHUNKED = {
+    (b"RIFF", b"WAVE"): ("<", b"data"),
+    (b"RIFX", b"WAVE"): (">", b"data"),
+    (b"RF64", b"WAVE"): ("<", b"data"),
+    (b"FORM", b"AIFF"): (">", b"SSND"),
+    (b"FORM", b"AIFC"): (">", b"SSND"),
+}
+"""Formats of chunks: byte order of their lengths, and the chunk that holds the sound."""
+_AU = {b".snd": ">", b"dns.": "<"}
+_UNKNOWN = (0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
+"""What writers into a pipe give for a length that they cannot know; others of them give 0."""
+_BEFORE_SOUND = {b"SSND": 8}
+"""Bytes of the chunk that are no sound."""
 _MAX_CHUNKS = 1000
+_CHUNK_HEAD = 8
 
 
-def check_wav_length(path: Path) -> None:
-    """Make sure that the data chunk of a RIFF WAV is as long as it says.
+@dataclass(frozen=True)
+class Correction:
+    """Bytes of a header that stand for others.
 
-    Decoders cut such a file silently, so half a sentence would pass for a whole one. Files that
-    were written into a pipe carry no length, and other formats are not looked at.
+    Attributes:
+        offset: Where they lie in the file.
+        content: What to read there.
+    """
+
+    offset: int
+    content: bytes
+
+
+@dataclass(frozen=True)
+class _Length:
+    """A length as the header gives it.
+
+    Attributes:
+        value: As it is written.
+        field: Where it is written.
+        form: How it is written, for `struct`.
+        start: First byte of the sound.
+        besides: Bytes that the length counts besides the sound.
+        chunked: Whether other chunks may follow the sound.
+    """
+
+    value: int
+    field: int
+    form: str
+    start: int
+    besides: int = 0
+    chunked: bool = True
+
+    @property
+    def promised(self) -> int:
+        """Bytes of sound."""
+        return max(0, self.value - self.besides)
+
+
+def check_length(path: Path) -> Correction | None:
+    """Make sure that a WAV (RIFF, RIFX, RF64), AIFF or AU file holds as much sound as it says.
+
+    Decoders cut such a file silently, so half a sentence would pass for a whole one. Decoders of
+    FLAC and Ogg notice for themselves that something is missing. An MP3 need not say how long it
+    is, so one that was cut may pass for whole.
+
+    Returns:
+        The length to read in place of the one that is written, for a file that was written into
+        a pipe and does not know its own; None for any other.
 
     Raises:
         DataError: The header promises more than there is, or leaves sound out.
+        OSError: The file cannot be read.
     """
     size = path.stat().st_size
     with path.open("rb") as stream:
-        start = stream.read(12)
-        if start[:4] != b"RIFF" or start[8:12] != b"WAVE":
-            return
-        position = 12
-        for _ in range(_MAX_CHUNKS):
-            stream.seek(position)
-            head = stream.read(8)
-            if len(head) < 8:
-                return
-            name, length = head[:4], struct.unpack("<I", head[4:])[0]
-            position += 8
-            if name == b"data":
-                _check_data(path, length, size - position)
-                _check_rest(path, position + length + length % 2, size, length)
-                return
-            position += length + length % 2
-
-
-def _check_data(path: Path, promised: int, there: int) -> None:
-    if promised not in _STREAMED and promised > there:
+        length = _found(stream)
+        if length is None:
+            return None
+        there = max(0, size - length.start)
+        behind = length.start + length.promised + length.promised % 2
+        more = size - behind >= _CHUNK_HEAD and not (
+            length.chunked and _is_chunk(stream, behind, size, length.form[0])
+        )
+    if length.value in _UNKNOWN or (length.promised == 0 and more):
+        most = 2 ** (8 * struct.calcsize(length.form)) - 1
+        value = min(there + length.besides, most)
+        return Correction(length.field, struct.pack(length.form, value))
+    if length.promised > there:
         raise DataError(
-            f"the header promises {promised:,} bytes of sound, the file holds {there:,}",
+            f"the header promises {length.promised:,} bytes of sound, the file holds {there:,}",
             where=path,
             remedy="copy or record it again: what is missing cannot be recognised",
         )
-
-
-def _check_rest(path: Path, position: int, size: int, promised: int) -> None:
-    """What follows the sound has to be another chunk: printable name, length within the file."""
-    rest = size - position
-    if promised in _STREAMED or rest < 8:
-        return
-    with path.open("rb") as stream:
-        stream.seek(position)
-        name, length = struct.unpack("<4sI", stream.read(8))
-    if not all(32 <= byte < 127 for byte in name) or length > rest:
+    if more:
         raise DataError(
-            f"the header promises {promised:,} bytes of sound, but {rest:,} more follow",
+            f"the header promises {length.promised:,} bytes of sound, "
+            f"but {size - behind:,} more follow",
             where=path,
             remedy="repair the header, for instance with `sox --ignore-length`",
         )
+    return None
+
+
+def _found(stream: BinaryIO) -> _Length | None:
+    """The length of the sound, wherever the format has it; None for formats that have none."""
+    start = stream.read(12)
+    if start[:4] in _AU and len(start) == 12:
+        form = f"{_AU[start[:4]]}I"
+        first, value = (struct.unpack(form, start[at : at + 4])[0] for at in (4, 8))
+        return _Length(value, 8, form, first, chunked=False)
+    rule = _CHUNKED.get((start[:4], start[8:12]))
+    return None if rule is None else _in_chunks(stream, *rule)
+
+
+def _in_chunks(stream: BinaryIO, order: str, wanted: bytes) -> _Length | None:
+    position, long = 12, None
+    for _ in range(_MAX_CHUNKS):
+        stream.seek(position)
+        head = stream.read(_CHUNK_HEAD)
+        if len(head) < _CHUNK_HEAD:
+            return None
+        name, value = struct.unpack(f"{order}4sI", head)
+        position += _CHUNK_HEAD
+        if name == wanted:
+            besides = _BEFORE_SOUND.get(name, 0)
+            if long is not None:
+                return _Length(*long, f"{order}Q", position)
+            return _Length(value, position - 4, f"{order}I", position + besides, besides)
+        if name == b"ds64" and len(sizes := stream.read(16)) == 16:
+            # RF64: lengths of 64 bits, that of the sound behind that of the file.
+            long = struct.unpack(f"{order}Q", sizes[8:])[0], position + 8
+        position += value + value % 2
+    return None
+
+
+def _is_chunk(stream: BinaryIO, position: int, size: int, order: str) -> bool:
+    """Whether a chunk starts there: a printable name, and a length within the file."""
+    stream.seek(position)
+    name, length = struct.unpack(f"{order}4sI", stream.read(_CHUNK_HEAD))
+    return all(32 <= byte < 127 for byte in name) and length <= size - position

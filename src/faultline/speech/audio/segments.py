@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from faultline.speech.audio.resampling import Wave
 
@@ -39,7 +41,7 @@ def cut_at_silence(blocks: Iterable[Wave], rate: int, longest: float) -> Iterato
 
     Args:
         blocks: Waves (S,), as `stream_audio` gives them; only one segment is held at a time.
-        rate: Samples a second.
+        rate: Samples per second.
         longest: Seconds.
     """
     limit = max(int(longest * rate), int(4 * _PAUSE_SECONDS * rate))
@@ -47,11 +49,37 @@ def cut_at_silence(blocks: Iterable[Wave], rate: int, longest: float) -> Iterato
     for block in blocks:
         kept = np.concatenate([kept, block])
         while len(kept) > limit:
-            cut = _quietest(kept[:limit], rate)
+            cut = _quietest_sample(kept[:limit], rate)
             yield Segment(start / rate, kept[:cut], is_silent(kept[:cut], rate))
             kept, start = kept[cut:], start + cut
     if len(kept) or not start:
         yield Segment(start / rate, kept, is_silent(kept, rate))
+
+
+def cut_features(
+    features: NDArray[np.float32], hop_ms: float, longest: int, step: int = 1
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Cut log-mel features into pieces of at most `longest` windows, as `cut_at_silence` does.
+
+    What is quiet goes by the mean over the channels: features do not tell the power itself.
+
+    Args:
+        features: (T, M).
+        hop_ms: From one window to the next.
+        longest: Windows of a piece at most.
+        step: Cuts lie at multiples of so many windows, so that no frame of several is cut.
+
+    Returns:
+        First window and features (T', M) of each piece.
+    """
+    width = max(1, round(1000 * _PAUSE_SECONDS / hop_ms))
+    limit, start = max(longest, 4 * width, 4 * step), 0
+    while len(features) - start > limit:
+        cut = _quietest(features[start : start + limit].mean(1), width)
+        cut = max(step, cut - cut % step)
+        yield start, features[start : start + cut]
+        start += cut
+    yield start, features[start:]
 
 
 def is_silent(wave: Wave, rate: int) -> bool:
@@ -81,13 +109,16 @@ def frame_power(wave: Wave, rate: int) -> np.ndarray:
     return np.asarray(np.square(padded.reshape(count, size)).mean(1))
 
 
-def _quietest(wave: Wave, rate: int) -> int:
+def _quietest_sample(wave: Wave, rate: int) -> int:
     """Sample in the middle of the quietest pause of the later part of `wave`."""
-    power = frame_power(wave, rate)
-    width = round(_PAUSE_SECONDS / _FRAME_SECONDS)
+    middle = _quietest(frame_power(wave, rate), round(_PAUSE_SECONDS / _FRAME_SECONDS))
+    return min(len(wave), max(1, middle * max(1, int(_FRAME_SECONDS * rate))))
+
+
+def _quietest(power: NDArray[np.floating[Any]], width: int) -> int:
+    """Middle of the `width` frames of least `power` (T,), in the later part of it."""
     means = np.convolve(power, np.full(width, 1 / width), "valid")
     first = int(_EARLIEST * len(power))
     # Of equally quiet moments the latest, so that silence gives few long segments.
     later = means[first:][::-1]
-    middle = first + len(later) - 1 - int(later.argmin()) + width // 2
-    return min(len(wave), max(1, int(middle * max(1, int(_FRAME_SECONDS * rate)))))
+    return first + len(later) - 1 - int(later.argmin()) + width // 2

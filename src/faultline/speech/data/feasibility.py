@@ -39,7 +39,7 @@ def check_frames(
         skip: Windows from one frame to the next.
 
     Returns:
-        One flag a clip, and a problem for each that has too few frames.
+        One flag per clip, and a problem for each that has too few frames.
 
     Raises:
         DataError: Most clips have too few; the frame rate is wrong.

@@ -22,9 +22,9 @@ class LengthSampler(EpochSampler):
     that fill no whole batch stand at the end, where a loader can leave them out.
 
     Args:
-        count: Samples an epoch.
+        count: Samples per epoch.
         seed: Seed of the run.
-        batch_size: Samples a batch.
+        batch_size: Samples per batch.
         length: Length of the sample at an address, in any unit; need not be exact.
     """
 

@@ -1,4 +1,4 @@
-"""Manifests: one row an utterance, as JSON lines or CSV, checked row by row."""
+"""Manifests: one row per utterance, as JSON lines or CSV, checked row by row."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from faultline.speech.tokenizer import normalise_text
 SPEECH, SILENCE, NOISE = "speech", "silence", "noise"
 KINDS = (SPEECH, SILENCE, NOISE)
 NAME = "manifest.jsonl"
+_SHOWN = 80  # characters of a value in a message
 FIELDS = ("audio", "text", "speaker", "duration", "kind", "split")
 
 
@@ -45,8 +47,15 @@ class Utterance:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the file's content, by which it is known elsewhere."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        """Hash of the file's content, by which it is known elsewhere.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        try:
+            return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", where=self.path) from error
 
     @property
     def id(self) -> str:
@@ -86,7 +95,7 @@ def read_manifest(path: str | Path) -> SpeechManifest:
     Raises:
         DataError: There is no manifest, or no row of it can be used.
     """
-    path = _located(Path(path))
+    path = located(path)
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path)
     found: list[Utterance] = []
     problems: list[Problem] = []
@@ -101,6 +110,19 @@ def read_manifest(path: str | Path) -> SpeechManifest:
         first = f": {problems[0].file} {problems[0].reason}" if problems else ""
         raise DataError(f"no row can be used{first}", where=path)
     return SpeechManifest(tuple(found), tuple(problems), path)
+
+
+def check_new(path: Path) -> Path:
+    """`path`, if nothing lies there yet: a manifest may hold hours of somebody's corrections.
+
+    Raises:
+        DataError: There is such a file.
+    """
+    if path.exists():
+        raise DataError(
+            "is there already", where=path, remedy="move it away, or name another with --save"
+        )
+    return path
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
@@ -127,7 +149,13 @@ def fingerprint(utterances: Sequence[Utterance]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _located(path: Path) -> Path:
+def located(path: str | Path) -> Path:
+    """The manifest at `path`, or in the folder `path`.
+
+    Raises:
+        DataError: There is none.
+    """
+    path = Path(path)
     if path.is_dir():
         for name in (NAME, "manifest.csv"):
             if (path / name).is_file():
@@ -143,26 +171,33 @@ def _located(path: Path) -> Path:
 
 
 def _json_rows(path: Path) -> Iterable[tuple[int, dict[str, Any] | str]]:
-    for number, line in enumerate(_lines(path), 1):
+    # `splitlines` would also split at U+2028 and the like, which JSON allows within a text.
+    for number, line in enumerate(_content(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield number, f"is no JSON: {error}"
             continue
-        yield number, row if isinstance(row, dict) else "is no JSON object"
+        if not isinstance(row, dict):
+            yield number, "is no JSON object"
+            continue
+        yield number, {key: value for key, value in row.items() if value is not None}
 
 
 def _csv_rows(path: Path) -> Iterable[tuple[int, dict[str, Any] | str]]:
-    reader = csv.DictReader(_lines(path))
-    for row in reader:
-        yield reader.line_num, {key: value for key, value in row.items() if key and value}
-
-
-def _lines(path: Path) -> list[str]:
+    reader = csv.DictReader(io.StringIO(_content(path), newline=""))
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        for row in reader:
+            yield reader.line_num, {key: value for key, value in row.items() if key and value}
+    except csv.Error as error:
+        yield reader.line_num, f"is no CSV, so nothing is read from here on: {error}"
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read as text: {error}", where=path) from error
 
@@ -180,16 +215,33 @@ def _fault(row: dict[str, Any], folder: Path) -> str:
         return 'has no text: write it, or "kind": "silence" or "noise"'
     if kind != SPEECH and normalise_text(text):
         return f"is {kind} but has the text {text!r}"
-    if not (folder / audio).is_file():
-        return f"{audio}: no such file"
-    return "" if _seconds(row) is not None else f"duration {row.get('duration')!r} is no number"
+    if fault := _missing(folder / audio):
+        return f"{_cut(audio)}: {fault}"
+    if _seconds(row) is None:
+        shown = _cut(repr(row.get("duration")))
+        return f"duration {shown} is no number of seconds; leave it out if it is not known"
+    return ""
+
+
+def _missing(path: Path) -> str:
+    """Why there is no such file, or nothing."""
+    try:
+        return "" if path.is_file() else "no such file"
+    except OSError as error:  # no file can have such a name
+        return f"cannot be a file: {error.strerror}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _seconds(row: dict[str, Any]) -> float | None:
+    """The duration; 0 if the row has none, None if it cannot be one."""
     try:
-        return float(row.get("duration") or 0.0)
-    except (TypeError, ValueError):
+        seconds = float(row.get("duration") or 0.0)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return seconds if 0 <= seconds < math.inf else None
 
 
 def _utterance(row: dict[str, Any], folder: Path) -> Utterance:

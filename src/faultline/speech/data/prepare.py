@@ -14,7 +14,7 @@ from faultline.speech.audio.reading import AudioInfo, audio_info
 from faultline.speech.config import FrontEndConfig, SpeechConfig
 from faultline.speech.data import toy
 from faultline.speech.data.feasibility import check_frames, subsampled
-from faultline.speech.data.manifest import Utterance, fingerprint, read_manifest
+from faultline.speech.data.manifest import Utterance, fingerprint, located, read_manifest
 from faultline.speech.data.samples import Sample
 from faultline.speech.data.splits import add_training, split_utterances
 from faultline.speech.data.spoken import AugmentedUtterances, WaveStore, WholeUtterances
@@ -93,12 +93,24 @@ def prepare_speech(config: SpeechConfig) -> PreparedSpeech:
         DataError: It cannot be used.
         LeakageError: A recording is in two parts.
     """
+    check_source(config)
+    return _toy(config) if config.data.manifest == TOY else _recordings(config)
+
+
+def check_source(config: SpeechConfig) -> None:
+    """Make sure that data is named, and that its manifest is there; nothing of it is read.
+
+    Raises:
+        ConfigError: No data is named.
+        DataError: There is no such manifest.
+    """
     if not config.data.manifest:
         raise ConfigError(
             "data.manifest is not set",
             remedy="give data=MANIFEST.jsonl, a folder that holds one, or data=toy",
         )
-    return _toy(config) if config.data.manifest == TOY else _recordings(config)
+    if config.data.manifest != TOY:
+        located(config.data.manifest)
 
 
 def _toy(config: SpeechConfig) -> PreparedSpeech:

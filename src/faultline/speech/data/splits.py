@@ -81,7 +81,7 @@ def take(
     """Utterances that `rule` names; a bare `column` goes by the name `part`.
 
     Raises:
-        ConfigError: It is no rule, or names an unknown speaker.
+        ConfigError: It is not a rule for parts, or names an unknown speaker.
     """
     word, _, value = rule.partition(":")
     if word == "none" and not value:
@@ -96,14 +96,16 @@ def take(
     if word == "fraction" and (share := _share(value)) is not None:
         count = max(1, round(share * len(utterances)))
         return {utterances[i] for i in rng.permutation(len(utterances))[:count]}
-    raise ConfigError(f"data.{part}={rule!r} is no rule", remedy=f"rules are {RULES}")
+    raise ConfigError(f"data.{part}={rule!r} is not a rule for parts", remedy=f"rules are {RULES}")
 
 
 def _of_speakers(utterances: Sequence[Utterance], names: Sequence[str]) -> set[Utterance]:
     known = sorted({u.speaker for u in utterances})
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ConfigError(f"no speaker {', '.join(unknown)}", remedy=f"there: {', '.join(known)}")
+        raise ConfigError(
+            f"unknown speaker {', '.join(unknown)}", remedy=f"known: {', '.join(known)}"
+        )
     return {u for u in utterances if u.speaker in names}
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from faultline.contracts import check_tensor
 from faultline.models.blocks import require
 from faultline.registry import Registry
 from faultline.speech.paraformer.encoder import Encoder
@@ -86,7 +88,11 @@ class RecogniserNetwork(nn.Module, ABC):
         """Answers without any target: features (B, T, M), lengths (B,)."""
 
     def recognise(self, features: Tensor, lengths: Tensor) -> Recognised:
-        """The best answers that the network can give; `forward` is what is exported."""
+        """The best answers that the network can give: those of `forward`, unless it can do better.
+
+        This is what recognition and validation call. A Paraformer looks at `forward` again and
+        tries other numbers of tokens; it is exported with that.
+        """
         return self(features, lengths)  # type: ignore[no-any-return]
 
 
@@ -110,7 +116,36 @@ def create_recogniser(name: str, **settings: Any) -> RecogniserNetwork:
     Raises:
         UnknownNameError: No such network.
         ConfigError: It does not take such a setting, or not such a value.
+
+    The network itself raises ContractError for anything but features and their lengths.
     """
     network = RECOGNISERS.build(name, **settings)
     assert isinstance(network, RecogniserNetwork)
+    # Whatever a network is asked for, its encoder is where clips come in.
+    network.encoder.register_forward_pre_hook(partial(_check_clips, name=name))
     return network
+
+
+def _check_clips(encoder: nn.Module, inputs: tuple[Any, ...], *, name: str) -> None:
+    if len(inputs) != 2:
+        return
+    features, lengths = inputs
+    assert isinstance(encoder, Encoder)
+    sizes = check_tensor(
+        features,
+        f"features of recogniser {name!r}",
+        "B T M",
+        dtype="float",
+        remedy="give log-mel features as FrontEnd.features makes them; frontend.mels sets M",
+        M=len(encoder.frames.mean),
+    )
+    check_tensor(
+        lengths,
+        f"lengths of recogniser {name!r}",
+        "B",
+        dtype="integer",
+        low=1,
+        high=sizes.get("T"),
+        remedy="give the windows of each clip, without those that fill it up",
+        **sizes,
+    )
