@@ -77,6 +77,11 @@ class TestSources:
         with pytest.raises(DataError, match="there is no such folder"):
             sources_of(data_config(f"data.sources=[{tmp_path / 'none'}]"))
 
+    def test_another_test_set_is_not_ignored_silently(self, prompt_data):
+        words = f"data={prompt_data / 'walls'}", f"data.test={prompt_data / 'boards'}"
+        with pytest.raises(ConfigError, match=r"is not read with prompts.*leave it out"):
+            sources_of(data_config(*words))
+
     def test_equal_names_are_told_apart(self, prompt_data):
         one, two = prompt_data / "walls" / "train", prompt_data / "boards" / "train"
         found = sources_of(data_config(f"data.sources=[{one},{two}]"))

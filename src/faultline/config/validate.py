@@ -106,21 +106,27 @@ def broken_rules(config: Config) -> list[str]:
         section.name = _SPELLINGS.get(section.name.lower(), section.name.lower())
     problems = [*_choices(config), *_ranges(config), *_names(config), *_task(config)]
     problems += splitting_faults(config.data)
-    rules: list[tuple[Callable[[Any], object], Any]] = [
+    problems += refusals(
         (picture_size, config.data.image_size),
         (duration, config.trainer.max_time),
         (figure_format, config.evaluation.plot_format),
-    ]
-    for check, value in rules:
-        try:
-            check(value)
-        except ConfigError as error:
-            problems.append(str(error))
+    )
     try:
         config.threshold = threshold_setting(config.threshold)
     except ConfigError as error:
         problems.append(str(error))
     return problems
+
+
+def refusals(*rules: tuple[Callable[[Any], object], Any]) -> list[str]:
+    """What each check says of its value, where it raises ConfigError."""
+    said = []
+    for check, value in rules:
+        try:
+            check(value)
+        except ConfigError as error:
+            said.append(str(error))
+    return said
 
 
 def threshold_setting(value: Any) -> str | float:

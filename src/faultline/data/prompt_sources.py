@@ -56,9 +56,14 @@ def sources_of(data: DataConfig) -> list[Source]:
 
     Raises:
         ConfigError: An entry is of the wrong form, or has an option that nothing would read; the
-            message names every mistake.
+            message names every mistake. Or there is a `data.test`.
         DataError: Nothing is given, or a folder does not exist.
     """
+    if data.test:
+        raise ConfigError(
+            f"data.test={data.test} is not read with prompts: each data set has its own test part",
+            remedy="leave it out",
+        )
     given = listed_sources(data.sources) or ([data.root] if data.root else [])
     if not given:
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from faultline.config.paths import expand_home
-from faultline.config.validate import duration, figure_format
+from faultline.config.validate import duration, figure_format, refusals
 from faultline.errors import ConfigError
 from faultline.registry import did_you_mean
 from faultline.speech.config import SpeechConfig
@@ -159,16 +159,9 @@ def _broken_rules(config: SpeechConfig) -> list[str]:
         problems.append(f"data.speeds={config.data.speeds!r} must be factors of 0.5 to 2")
     if not config.model.get("name"):
         problems.append("model.name is missing")
-    rules: list[tuple[Callable[[Any], object], Any]] = [
-        (duration, config.trainer.max_time),
-        (figure_format, config.evaluation.plot_format),
-    ]
-    for check, value in rules:
-        try:
-            check(value)
-        except ConfigError as error:
-            problems.append(str(error))
-    return problems
+    return problems + refusals(
+        (duration, config.trainer.max_time), (figure_format, config.evaluation.plot_format)
+    )
 
 
 def _lookup(config: SpeechConfig, key: str) -> Any:
