@@ -44,9 +44,13 @@ def limits(words):
     if words[0] == "crossvalidate":
         return [*TRAINED, *WHOLE, "data.folds=2"]
     if words[0] in ("train", "ablate"):
-        kind = SPOKEN if "task=speech" in words else WHOLE if is_of_pictures(words) else CROPS
+        kind = SPOKEN if is_of_speech(words) else WHOLE if is_of_pictures(words) else CROPS
         return TRAINED + kind + (["seed=0"] if words[0] == "ablate" else [])
     return []
+
+
+def is_of_speech(words):
+    return "task=speech" in words or words[1].startswith("speech_")
 
 
 def is_of_pictures(words):

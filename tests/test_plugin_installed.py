@@ -106,7 +106,7 @@ def test_all_its_parts_work_together_there(environment, listed, tmp_path):
     here = ran(sys.executable, *infer, "--save", tmp_path / "here", check=False)
     assert here.returncode == 1
     assert "dilated_net" in here.stderr
-    assert "plug-ins" in here.stderr
+    assert "the plugins that it was trained with" in here.stderr
 
 
 def test_it_can_be_taken_away_again(environment):
