@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
+from contract_pages import RENEW, part_of_page
 from torch import nn
 from typer.testing import CliRunner
 
@@ -17,18 +17,7 @@ from faultline.models import MODELS
 from faultline.models.stages import run_stages
 from faultline.registry import Registry
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "contracts.md"
 OWN = [entry.name for entry in MODELS if entry.builder.__module__.startswith("faultline.")]
-RENEW = "run: faultline contracts --save docs/contracts.md"
-
-
-def part_of_page(name):
-    text = PAGE.read_text("utf-8")
-    _, opening, rest = text.partition(f"<!-- generated: {name} -->")
-    part, closing, _ = rest.partition(f"<!-- end of {name} -->")
-    assert opening
-    assert closing
-    return part.strip()
 
 
 @pytest.mark.parametrize("name", ["records", "losses"])

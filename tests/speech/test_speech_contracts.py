@@ -1,10 +1,10 @@
 """What recognisers are given: written down from the code, and checked at their door."""
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
+from contract_pages import RENEW, part_of_page
 
 from faultline.contracts import checks
 from faultline.errors import ContractError
@@ -13,18 +13,12 @@ from faultline.evaluation.contract_page import fields_of, new_page, renewed
 from faultline.speech.contract_page import PARTS, RECORDS
 from faultline.speech.paraformer import RECOGNISERS, create_recogniser
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "contracts.md"
 NAMES = [entry.name for entry in RECOGNISERS]
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_the_page_is_current(name):
-    text = PAGE.read_text("utf-8")
-    _, opening, rest = text.partition(f"<!-- generated: {name} -->")
-    part, closing, _ = rest.partition(f"<!-- end of {name} -->")
-    assert opening
-    assert closing
-    assert part.strip() == PARTS[name](), "run: faultline contracts --save docs/contracts.md"
+    assert part_of_page(name) == PARTS[name](), RENEW
 
 
 def test_every_recogniser_and_every_record_is_there():

@@ -17,6 +17,7 @@ from faultline.models import count_parameters
 from faultline.models.stages import Stage, run_stages
 from faultline.registry import Entry
 from faultline.speech.data.samples import Sample, SpeechBatch
+from faultline.speech.network_settings import FOLLOWING
 from faultline.speech.paraformer import (
     RECOGNISERS,
     Recognised,
@@ -31,8 +32,8 @@ RECORDS: tuple[type, ...] = (
     Sample, SpeechBatch, TrainingOutputs, Recognised, Transcript, TokenSpan
 )  # fmt: skip
 _FIRST_LETTER = 4
-_OF_DATA = ("vocabulary", "mels", "stack", "skip", "tokens_per_frame")
-"""Settings that follow from data and front end; see `network_settings`."""
+_OF_DATA = (*FOLLOWING, "tokens_per_frame")
+"""Settings that follow from data and front end."""
 
 
 def recognisers_part() -> str:

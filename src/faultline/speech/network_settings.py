@@ -10,7 +10,7 @@ from faultline.errors import ConfigError
 from faultline.speech.config import SpeechConfig
 from faultline.speech.paraformer import RECOGNISERS, create_recogniser
 
-_FOLLOW = {
+FOLLOWING = {
     "vocabulary": "leave it out: it is counted in the training texts",
     "mels": "set frontend.mels",
     "stack": "set frontend.stack",
@@ -58,7 +58,7 @@ def check_network(config: SpeechConfig) -> None:
     name = str(config.model["name"])
     own = [key for key in config.model if key != "name"]
     RECOGNISERS.check(name, own)
-    wrong = [f"model.{key} cannot be set: {_FOLLOW[key]}" for key in own if key in _FOLLOW]
+    wrong = [f"model.{key} cannot be set: {FOLLOWING[key]}" for key in own if key in FOLLOWING]
     if wrong:
         raise ConfigError("; ".join(wrong))
     settings = network_settings(
