@@ -13,8 +13,8 @@ from faultline.data.importers import import_dataset
 from faultline.data.importers.layout import find_pictures
 from faultline.data.manifest import Manifest
 from faultline.data.masks import load_mask
-from faultline.data.problems import verify_item
 from faultline.errors import ConfigError, DataError, MaskError
+from faultline.evaluation.doctor.scan import scan_item
 from faultline.types import LabelKind
 
 COLOURS = {"leaf": [0, 176, 0], "lesion": [255, 0, 0]}
@@ -335,28 +335,25 @@ def test_coco_outlines_are_preferred_to_masks(tmp_path: Path) -> None:
     assert np.array_equal(truth(import_dataset(tmp_path, format="masks")), HALF)
 
 
-def test_verify_decodes_everything(tmp_path: Path) -> None:
+def test_a_scan_decodes_everything(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         picture(tmp_path / f"images/{name}.png", (64, 64))
         mask(tmp_path / f"masks/{name}.png", size=(64, 64))
     manifest = import_dataset(tmp_path)
 
-    def problems():
-        found = [verify_item(item, manifest.label_space) for item in manifest.items]
-        return [problem for problem in found if problem is not None]
+    def errors():
+        return [scan_item(item, manifest.label_space).error for item in manifest.items]
 
-    assert problems() == []
+    assert errors() == [None] * 3
     damaged = bytearray((tmp_path / "images/a.png").read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF
     (tmp_path / "images/a.png").write_bytes(bytes(damaged))
     picture(tmp_path / "images/b.png", (32, 32))
     mask(tmp_path / "masks/c.png", 9, (64, 64))
-    found = problems()
-    assert [problem.file for problem in found] == ["images/a.png", "images/b.png", "images/c.png"]
-    assert "cannot be decoded" in found[0].reason
-    assert "the picture is 32x32 now, it was 64x64" in found[1].reason
-    assert "mask values 0, 9" in found[2].reason
-    assert verify_item(manifest.items[2]) is None
+    found = [str(error) for error in errors()]
+    assert "cannot be decoded" in found[0]
+    assert "the picture is 32x32 pixels, the import saw 64x64" in found[1]
+    assert "mask values 0, 9" in found[2]
 
 
 @pytest.mark.real_data
@@ -378,4 +375,4 @@ def test_real_data_sets(
     assert {split: len(manifest.split(split)) for split in counts} == counts
     assert sum(counts.values()) == len(manifest.items)
     for item in manifest.items[::25]:
-        assert verify_item(item, manifest.label_space) is None
+        assert scan_item(item, manifest.label_space).error is None

@@ -10,10 +10,10 @@ from PIL import Image
 
 from faultline.data.manifest import Item, Manifest, MaskFile, Region
 from faultline.data.masks import load_mask
-from faultline.data.problems import verify_item
 from faultline.data.regions import rle_from_mask
 from faultline.data.targets import class_indices, image_space, image_targets, with_targets
 from faultline.errors import DataError, MaskError
+from faultline.evaluation.doctor.scan import scan_item
 from faultline.types import LabelKind, LabelSpace
 
 MULTI = LabelSpace(LabelKind.MULTILABEL, ("dent", "rust"))
@@ -95,7 +95,7 @@ def test_a_manifest_of_whole_pictures(tmp_path: Path) -> None:
     assert "mask values" in made.problems[0].reason
     assert made.notes == ["first", "1 pictures without a label are left out"]
     assert with_targets(made).items == made.items
-    assert verify_item(made.items[0], made.label_space) is None  # nothing to decode but pixels
+    assert scan_item(made.items[0], made.label_space).error is None  # nothing to decode but pixels
 
 
 def test_targets_are_kept_and_change_the_fingerprint(tmp_path: Path) -> None:

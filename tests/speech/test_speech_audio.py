@@ -141,7 +141,11 @@ def with_length(content, form, endian, value):
 
 
 @pytest.mark.parametrize(("form", "endian"), FORMATS)
-@pytest.mark.parametrize("value", [0, None], ids=["zero", "every bit"])
+@pytest.mark.parametrize(
+    "value",
+    [0, None, 0x7FFFF000, 0x7FFFEFF4, 0x7FFFFFFF, 0x80000000],
+    ids=["zero", "every bit", "sox", "sox, five channels", "31 bits", "arecord"],
+)
 def test_a_header_written_into_a_pipe_is_believed(tmp_path, form, endian, value):
     content = encoded(form, endian)
     path = tmp_path / "piped.sound"

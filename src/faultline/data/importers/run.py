@@ -36,7 +36,7 @@ def import_dataset(
     """Read a labelled folder of any known format; the settings are those of `ImportOptions`.
 
     Every picture's header and end, and every mask's size and values, are checked here. Damage
-    inside a JPEG, PNG or WebP shows only when it is decoded: see `faultline.data.problems`.
+    inside a JPEG, PNG or WebP shows only when it is decoded: `faultline doctor` does that.
 
     Raises:
         DataError: There is nothing usable, or with `on_error="raise"` any bad item.

@@ -19,8 +19,6 @@ from faultline.predict.stream import mapped
 from faultline.progress import Progress
 from faultline.types import IGNORE_INDEX, LabelKind, LabelSpace
 
-"""Called with (done, total) after every item."""
-
 _MOST_WORKERS = 8
 
 
@@ -77,11 +75,7 @@ def scan_items(
 
 
 def scan_item(item: Item, space: LabelSpace) -> ItemScan:
-    """Measures of one item.
-
-    This makes the checks of `faultline.data.problems.verify_item`, without decoding again for
-    the measures.
-    """
+    """Measures of one item, from picture and mask decoded whole: an import sees headers only."""
     try:
         image = read_image(item.path)
         _check_size(item, image)

@@ -20,6 +20,8 @@ _CHUNKED = {
 _AU = {b".snd": ">", b"dns.": "<"}
 _UNKNOWN = (0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 """What writers into a pipe give for a length that they cannot know; others of them give 0."""
+_ENDLESS = range(0x7FFFF000 - 1024, 0x80000000 + 1)
+"""Others give the most that fits 31 bits (arecord), or 0x7FFFF000 cut to whole samples (sox)."""
 _BEFORE_SOUND = {b"SSND": 8}
 """Bytes of the chunk that are no sound."""
 _MAX_CHUNKS = 1000
@@ -90,7 +92,8 @@ def check_length(path: Path) -> Correction | None:
         more = size - behind >= _CHUNK_HEAD and not (
             length.chunked and _is_chunk(stream, behind, size, length.form[0])
         )
-    if length.value in _UNKNOWN or (length.promised == 0 and more):
+    endless = length.value in _ENDLESS and length.promised > there
+    if endless or length.value in _UNKNOWN or (length.promised == 0 and more):
         most = 2 ** (8 * struct.calcsize(length.form)) - 1
         value = min(there + length.besides, most)
         return Correction(length.field, struct.pack(length.form, value))
