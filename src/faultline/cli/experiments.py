@@ -16,7 +16,7 @@ def ablate(
     grid: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[GRID] [KEY=VALUE,VALUE...]...",
+            metavar="GRID|KEY=VALUE,VALUE",
             help="Name or YAML file of a grid, then settings; lists of values are swept over.",
         ),
     ] = None,
@@ -43,7 +43,7 @@ def ablate(
 
       faultline ablate models data=photos/ trainer.max_time=10m
 
-      faultline ablate data=photos/ model.name=unet,unet_mini seed=0,1,2 --dry-run
+      faultline ablate data=photos/ model.name=unet,unet_mini seed=0,1 --dry-run
     """
     from faultline.experiments.command import run_ablation
 
@@ -95,7 +95,7 @@ def profile(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[backbones] [KEY=VALUE]...",
+            metavar="backbones|KEY=VALUE",
             help="model=NAME and its settings, device=, precision=; or the word backbones.",
         ),
     ] = None,

@@ -9,9 +9,7 @@ import typer
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[KEY=VALUE]...", help="Settings, for example data=photos/ model=unet_mini"
-    ),
+    typer.Argument(metavar="KEY=VALUE", help="Settings, for example data=photos/ model=unet_mini"),
 ]
 ConfigFile = Annotated[
     Path | None,

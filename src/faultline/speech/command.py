@@ -19,7 +19,7 @@ speech_app = typer.Typer(
 
 Settings = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Settings, for example data=digits/"),
+    typer.Argument(metavar="KEY=VALUE", help="Settings, for example data=digits/"),
 ]
 Weights = Annotated[
     Path, typer.Option("--weights", help="A .safetensors bundle, or the run folder that holds it.")
@@ -31,7 +31,7 @@ Phrases = Annotated[
 ]
 Inputs = Annotated[
     list[Path],
-    typer.Argument(metavar="INPUT...", help="Sound files, .npy features, folders, globs."),
+    typer.Argument(metavar="INPUT", help="Sound files, .npy features, folders, globs."),
 ]
 
 
