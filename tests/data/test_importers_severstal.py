@@ -129,6 +129,23 @@ def test_a_bad_row_costs_its_picture_and_no_other(tmp_path: Path, row: str, mess
         read(tmp_path, on_error="raise")
 
 
+@pytest.mark.parametrize("row", ["b.png_1", "b.png_1,1 2,7", "b.png,1 2"])
+def test_a_bad_row_of_the_older_form_costs_its_picture_too(tmp_path: Path, row: str) -> None:
+    manifest = read(folder(tmp_path, OLD + f"a.png_1,1 2\n{row}\n"))
+    assert shown(manifest) == {"a": [1], "c": [0]}
+    assert [problem.file for problem in manifest.problems] == ["train_images/b.png"]
+
+
+@pytest.mark.parametrize("name", ["B.png", "b.PNG", "b.jpg", "b", "train_images/b.png"])
+def test_a_picture_that_its_rows_call_otherwise_is_not_taken_for_sound(
+    tmp_path: Path, name: str
+) -> None:
+    manifest = read(folder(tmp_path, NEW + f"a.png,1,1 2\n{name},1,1 2\n"))
+    assert shown(manifest) == {"a": [1], "c": [0]}
+    assert f"b.png: its rows in train.csv seem to be those of {name!r}" in problems(manifest)
+    assert len(manifest.problems) == 1
+
+
 def test_a_class_number_without_a_name(tmp_path: Path) -> None:
     root = folder(tmp_path, NEW + "a.png,1,1 2\nb.png,3,1 1\n")
     manifest = read(root, classes=["scratch", "dent"])

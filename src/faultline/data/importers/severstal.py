@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path, PurePosixPath
 
 from faultline.data.images import ImageFacts
 from faultline.data.importers.collect import Collector
@@ -74,7 +74,9 @@ class _Reader:
         for name, reason in [*table.bad, *self._unknown(table)]:
             bad.setdefault(name, []).append(reason)
         pictures = {path.relative_to(folder).as_posix(): path for path in find_pictures(folder)}
-        for name in {**table.rows, **bad}:
+        misnamed = _misnamed(table, pictures)
+        told = set(misnamed.values())
+        for name in (name for name in {**table.rows, **bad} if name not in told):
             path = pictures.get(name)
             if path is None and name in table.rows:
                 reason = f"has rows in {table.path.name}, but there is no such file"
@@ -82,12 +84,15 @@ class _Reader:
             elif name in bad:
                 reason = f"{table.path.name}: {'; '.join(bad[name])}"
                 self.collector.problem(path or table.path, reason)
-        usable = [path for name, path in pictures.items() if name not in bad]
+        for name, given in misnamed.items():
+            reason = f"its rows in {table.path.name} seem to be those of {given!r} -> write {name}"
+            self.collector.problem(pictures[name], reason)
+        usable = [p for name, p in pictures.items() if name not in bad and name not in misnamed]
         facts = self.collector.inspect(usable)
         for path in facts:
             rows = table.rows.get(path.relative_to(folder).as_posix(), [])
             self._add(path, facts[path], table, rows)
-        self._note_bare(table, pictures)
+        self._note_bare(table, pictures.keys() - misnamed.keys())
 
     def manifest(self) -> Manifest:
         """Everything that was read."""
@@ -127,10 +132,27 @@ class _Reader:
             raise DataError(f"{table}, line {row.line}, class {row.class_id}: {error}") from error
         return Region(class_position(self.space, name), rle) if name in self.chosen else None
 
-    def _note_bare(self, table: SeverstalTable, pictures: dict[str, Path]) -> None:
-        bare = len(pictures.keys() - table.rows.keys() - {name for name, _ in table.bad})
+    def _note_bare(self, table: SeverstalTable, pictures: Set[str]) -> None:
+        bare = len(pictures - table.rows.keys() - {name for name, _ in table.bad})
         if bare:
             self.notes.append(f"{bare} pictures without rows in {table.path.name}: no defect")
+
+
+def _misnamed(table: SeverstalTable, pictures: Mapping[str, Path]) -> dict[str, str]:
+    """Pictures without rows -> a name that has rows, no file, and the same stem in any case.
+
+    They are not negatives: who wrote the table left out the ending, or never minded the case.
+    """
+    named = {*table.rows, *(name for name, _ in table.bad)}
+    lost = {_stem(name): name for name in sorted(named) if name not in pictures}
+    return {
+        name: lost[_stem(name)] for name in pictures if name not in named and _stem(name) in lost
+    }
+
+
+def _stem(name: str) -> str:
+    # Tables written on Windows part folders by a backslash.
+    return PurePosixPath(name.replace("\\", "/")).stem.casefold()
 
 
 def _class_names(tables: Sequence[SeverstalTable], options: ImportOptions) -> list[str]:

@@ -193,11 +193,15 @@ def _add(
     """Add one line; True if it says what an earlier one has said."""
     if len(cells) != len(header):
         name = cells[columns[0]] if columns[0] < len(cells) else ""
+        name = name if len(columns) == len(COLUMNS) else _parted(name)[0] or name
         reason = f"line {number} has {len(cells)} columns, the first line {len(header)}"
         table.bad.append((name or table.path.name, reason))
         return False
     *keys, pixels = (cells[position] for position in columns)
     image, class_text = keys if len(keys) == 2 else _parted(keys[0])
+    if not image and len(keys) == 1 and class_text:
+        table.bad.append((class_text, f"line {number}: {class_text!r} names no class, as x.jpg_1"))
+        return False
     class_id = _class_id(class_text)
     if not image or class_id is None:
         what = f"unknown class id {class_text!r}" if image else "no picture is named"
