@@ -160,6 +160,16 @@ class TestShippedSplits:
 
     def test_a_held_out_share_is_stratified(self, shipped: Path) -> None:
         made = prepared(shipped, "data.validation=train", "data.valid_fraction=0.34")
+    def test_they_are_kept_beside_another_test_set(
+        self, shipped: Path, folders: Path, tmp_path: Path
+    ) -> None:
+        words = (f"data.test={folders}",)
+        made = prepared(shipped, *words)
+        assert made.split is not None
+        made.split.save(tmp_path / "split.json")
+        again = prepared(shipped, *words, f"data.split_file={tmp_path / 'split.json'}")
+        assert ids(again) == ids(made)
+
         assert sizes(made) == [12, 6, 6]
         assert made.split is not None
         assert {row.counts["valid"] for row in made.split.table()} == {2}
@@ -275,7 +285,7 @@ class TestTheCommand:
         assert "left out: dent/broken.png: " in capsys.readouterr().out
 
 
-def test_a_class_can_be_made_rare_for_study(table: Path) -> None:
+def test_a_class_can_be_made_rare_for_study(table: Path, tmp_path: Path) -> None:
     whole = prepared(table, "data.folds=4")
     rare = prepared(table, "data.folds=4", "data.thin.defect_1=8")
     assert ids(rare)[2] == ids(whole)[2]
@@ -284,3 +294,6 @@ def test_a_class_can_be_made_rare_for_study(table: Path) -> None:
     assert shares["defect_1"]["train"] == sizes(rare)[0] // 8 < sizes(whole)[0] // 3
     with pytest.raises(ConfigError, match=r"data\.thin needs picture-level classes"):
         prepared(table, "data.thin.defect_1=8", "data.positive=defect_1", task="segmentation")
+    rare.split.save(tmp_path / "rare.json")
+    kept = prepared(table, f"data.split_file={tmp_path / 'rare.json'}")
+    assert ids(kept) == ids(rare)

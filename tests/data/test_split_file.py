@@ -66,6 +66,15 @@ def test_another_data_set(tmp_path: Path) -> None:
         load_split(tmp_path / "s.json", changed)
 
 
+def test_what_was_thinned_out_stays_out(tmp_path: Path) -> None:
+    every = items()
+    replace(split(every), strategy="grouped, thinned").save(tmp_path / "s.json")
+    again = load_split(tmp_path / "s.json", items(8))
+    assert sorted(i.id for part in again.parts.values() for i in part) == [i.id for i in every]
+    with pytest.raises(DataError, match=r"1 pictures are not in the data set: 5\.jpg"):
+        load_split(tmp_path / "s.json", every[:5])
+
+
 def test_a_file_changed_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     split(items()).save(path)

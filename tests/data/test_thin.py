@@ -57,6 +57,17 @@ def test_at_most_one_picture_in_n_is_left_and_the_test_part_is_whole(
     assert "thinned" in rare.strategy
 
 
+def test_several_classes_are_all_rare_in_what_is_left(shown: tuple[Split, Shown]) -> None:
+    split, rows = shown
+    rare = thin(split, rows, {"dent": 20, "rust": 30}, seed=0)
+    for part in ("train", "valid"):
+        (dents, left), (rusty, _) = (share(rare, rows, part, index) for index in (0, 1))
+        assert 1 <= dents <= left / 20
+        assert 1 <= rusty <= left / 30
+    dents, left = share(rare, rows, "train", 0)
+    assert rare.notes[0].startswith(f"dent was made rare by data.thin: {dents} of {left} pictures")
+
+
 def test_which_pictures_stay_follows_from_the_seed(shown: tuple[Split, Shown]) -> None:
     split, rows = shown
     first, again, other = (thin(split, rows, {"dent": 20}, seed).parts for seed in (0, 0, 1))

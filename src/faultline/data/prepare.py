@@ -184,7 +184,9 @@ def _split(
 
 
 def _kept(config: DataConfig, items: list[Item]) -> Split:
-    split = load_split(str(config.split_file), items)
+    # A test set from elsewhere stands in for the shipped one, which a split for it does not name.
+    unused = {item.id for item in items if config.test is not None and item.split == "test"}
+    split = load_split(str(config.split_file), items, unused)
     if config.test is not None and split.parts.get("test"):
         raise DataError(
             f"has a test part of its own ({len(split.parts['test'])} pictures), and data.test is "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from faultline.types import LabelKind, LabelSpace
 FORMAT_VERSION = 1
 PARTS = ("train", "valid", "test")
 NONE_OF_THEM = "(none of them)"
+THINNED = ", thinned"
+"""Ends the strategy of a split that leaves pictures of the data set out."""
 _SHOWN = 5
 
 
@@ -100,14 +102,22 @@ class Split:
         )
 
 
-def load_split(path: str | Path, items: Sequence[Item]) -> Split:
+def load_split(path: str | Path, items: Sequence[Item], unused: Collection[str] = ()) -> Split:
     """Divide `items` as a file says; they get the groups that the file gives them.
+
+    Args:
+        path: The file.
+        items: All items of the data set.
+        unused: Ids that the file may lack; those that a thinned split leaves out it lacks anyway.
 
     Raises:
         DataError: The file is no split or was changed by hand, or its pictures are not `items`.
     """
     content = _read(Path(path))
     rows = {row[0]: row for row in content["items"]}
+    if content["strategy"].endswith(THINNED):
+        unused = {item.id for item in items}
+    items = [item for item in items if item.id in rows or item.id not in unused]
     _check_same(Path(path), rows, items)
     parts: dict[str, list[Item]] = {name: [] for name in content["parts"]}
     for item in items:

@@ -10,12 +10,12 @@ import numpy as np
 
 from faultline.data.division import Shown
 from faultline.data.manifest import Item
-from faultline.data.split import Split
+from faultline.data.split import THINNED, Split
 from faultline.data.targets import Targets
 from faultline.errors import ConfigError
 from faultline.registry import did_you_mean
 
-THINNED = ("train", "valid")
+_WHERE = ("train", "valid")
 
 
 def thin(split: Split, shown: Shown, one_in: Mapping[str, Any], seed: int) -> Split:
@@ -42,18 +42,19 @@ def thin(split: Split, shown: Shown, one_in: Mapping[str, Any], seed: int) -> Sp
                 where="data.thin",
                 remedy=f"use one of: {', '.join(names)}",
             )
+    wanted = {names.index(name): _checked(name, n) for name, n in one_in.items()}
     parts, notes = dict(split.parts), list(split.notes)
-    for name, wanted in one_in.items():
-        index = names.index(name)
-        counts, n = [], _checked(name, wanted)
-        for part in (part for part in THINNED if parts.get(part)):
-            before = parts[part]
-            parts[part] = _thinned(before, shown.targets(before), index, n, seed)
-            left = int(shown.targets(parts[part])[:, index].sum())
-            counts.append(f"{left} of {len(parts[part])} pictures in {part}")
-        notes.append(f"{name} was made rare by data.thin: {', '.join(counts)}")
-    strategy = f"{split.strategy}, thinned"
-    return replace(split, parts=parts, strategy=strategy, notes=notes)
+    thinned = [part for part in _WHERE if parts.get(part)]
+    for part in thinned:
+        parts[part] = _all_thinned(parts[part], shown, wanted, seed)
+    for index in wanted:
+        counts = [
+            f"{int(shown.targets(parts[part])[:, index].sum())} of {len(parts[part])} pictures in "
+            f"{part}"
+            for part in thinned
+        ]
+        notes.append(f"{names[index]} was made rare by data.thin: {', '.join(counts)}")
+    return replace(split, parts=parts, strategy=f"{split.strategy}{THINNED}", notes=notes)
 
 
 def _checked(name: str, wanted: Any) -> float:
@@ -63,6 +64,21 @@ def _checked(name: str, wanted: Any) -> float:
             where="data.thin",
         )
     return float(wanted)
+
+
+def _all_thinned(
+    items: Sequence[Item], shown: Shown, wanted: Mapping[int, float], seed: int
+) -> list[Item]:
+    """The items after every class of `wanted` (its position -> n) has become as rare as asked.
+
+    What one class loses makes the others more frequent, so they take turns until none has to go.
+    """
+    left, before = list(items), -1
+    while len(left) != before:
+        before = len(left)
+        for index, n in wanted.items():
+            left = _thinned(left, shown.targets(left), index, n, seed)
+    return left
 
 
 def _thinned(
