@@ -201,6 +201,11 @@ def test_a_config_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
         ),
         (["seed=x", "optimizer.lr=fast"], ["seed='x'", "optimizer.lr='fast'"]),
         (["optimizer.lr=-1", "data.cache=gpu"], ["optimizer.lr", "data.cache='gpu' is not one of"]),
+        (
+            ["seed=-1", "data.split_seed=-2"],
+            ["seed=-1 is outside 0 to 4294967295", "data.split_seed=-2 is outside 0"],
+        ),
+        (["seed=4294967296"], ["seed=4294967296 is outside"]),
         (["threshold=1.5"], ["threshold=1.5", "between 0 and 1"]),
         (["trainer.max_time=soon"], ["trainer.max_time='soon'", "15m"]),
         (["data=nowhere"], ["data=nowhere", "neither a folder nor a data config"]),

@@ -132,6 +132,14 @@ def test_a_split_is_kept_and_used_again(folders: Path, tmp_path: Path) -> None:
         prepared(folders, f"data.split_file={tmp_path / 'split.json'}", f"data.test={folders}")
 
 
+def test_shares_that_leave_nothing_to_train_on(folders: Path) -> None:
+    words = ("data.valid_fraction=0.6", "data.test_fraction=0.4")
+    with pytest.raises(
+        ConfigError, match=r"valid_fraction=0\.6 and data\.test_fraction=0\.4 leave"
+    ):
+        prepared(folders, *words)
+
+
 class TestShippedSplits:
     @pytest.fixture
     def shipped(self, tmp_path: Path) -> Path:
@@ -152,14 +160,6 @@ class TestShippedSplits:
         assert made.split.table()[0].counts == {"train": 6, "valid": 2, "test": 2}
         assert ids(prepared(shipped, "data.split_strategy=shipped")) == ids(made)
 
-    def test_or_divided_anew(self, shipped: Path) -> None:
-        made = prepared(shipped, "data.split_strategy=stratified_80_10_10")
-        assert sizes(made) == [24, 3, 3]
-        assert "the shipped splits are not used: stratified_80_10_10" in made.notes
-        assert len(ids(made)[0] & {item.id for item in made.train if "train/" in item.id}) < 24
-
-    def test_a_held_out_share_is_stratified(self, shipped: Path) -> None:
-        made = prepared(shipped, "data.validation=train", "data.valid_fraction=0.34")
     def test_they_are_kept_beside_another_test_set(
         self, shipped: Path, folders: Path, tmp_path: Path
     ) -> None:
@@ -170,6 +170,14 @@ class TestShippedSplits:
         again = prepared(shipped, *words, f"data.split_file={tmp_path / 'split.json'}")
         assert ids(again) == ids(made)
 
+    def test_or_divided_anew(self, shipped: Path) -> None:
+        made = prepared(shipped, "data.split_strategy=stratified_80_10_10")
+        assert sizes(made) == [24, 3, 3]
+        assert "the shipped splits are not used: stratified_80_10_10" in made.notes
+        assert len(ids(made)[0] & {item.id for item in made.train if "train/" in item.id}) < 24
+
+    def test_a_held_out_share_is_stratified(self, shipped: Path) -> None:
+        made = prepared(shipped, "data.validation=train", "data.valid_fraction=0.34")
         assert sizes(made) == [12, 6, 6]
         assert made.split is not None
         assert {row.counts["valid"] for row in made.split.table()} == {2}
@@ -247,6 +255,7 @@ def test_masks_can_be_stratified_too(line_data: Path) -> None:
         (["data.folds=1"], "folds are 2 or more"),
         (["data.folds=5", "data.split_strategy=shipped"], "data.folds makes its own test part"),
         (["data.split_file=x.json", "data.folds=3"], "data.split_file says all"),
+        (["data.classes=[a,b,a]"], "data.classes names 'a' twice: give each once"),
         (["data.image_size=4"], "data.image_size=4: write one side or"),
         (["data.image_size=[64,64,3]"], "write one side or"),
         (["data.sampler=weigthed"], "did you mean 'weighted'"),
@@ -292,8 +301,8 @@ def test_a_class_can_be_made_rare_for_study(table: Path, tmp_path: Path) -> None
     assert rare.split is not None
     shares = {row.name: row.counts for row in rare.split.table()}
     assert shares["defect_1"]["train"] == sizes(rare)[0] // 8 < sizes(whole)[0] // 3
-    with pytest.raises(ConfigError, match=r"data\.thin needs picture-level classes"):
-        prepared(table, "data.thin.defect_1=8", "data.positive=defect_1", task="segmentation")
     rare.split.save(tmp_path / "rare.json")
     kept = prepared(table, f"data.split_file={tmp_path / 'rare.json'}")
     assert ids(kept) == ids(rare)
+    with pytest.raises(ConfigError, match=r"data\.thin needs picture-level classes"):
+        prepared(table, "data.thin.defect_1=8", "data.positive=defect_1", task="segmentation")

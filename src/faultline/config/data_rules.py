@@ -59,6 +59,9 @@ def splitting_faults(data: DataConfig) -> list[str]:
             f"data.split_strategy={data.split_strategy!r} is not one of {', '.join(names)}"
             f"{did_you_mean(data.split_strategy, names)}"
         )
+    twice = sorted({name for name in data.classes if data.classes.count(name) > 1})
+    if twice:
+        problems.append(f"data.classes names {', '.join(map(repr, twice))} twice: give each once")
     if data.folds == 1 or data.fold >= max(1, data.folds):
         problems.append(f"data.fold={data.fold} with data.folds={data.folds}: folds are 2 or more, "
                         "counted from 0")  # fmt: skip

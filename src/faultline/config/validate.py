@@ -74,6 +74,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "evaluation.min_positives": (1, 1e6),
     "evaluation.dpi": (10, 2400),
 }
+LARGEST_SEED = 2**32 - 1
+"""What NumPy's older generators take."""
+
 _SPELLINGS = {
     "reducelronplateau": "plateau",
     "cosineannealing": "cosine",
@@ -105,7 +108,7 @@ def broken_rules(config: Config) -> list[str]:
     for section in (config.optimizer, config.scheduler):
         section.name = _SPELLINGS.get(section.name.lower(), section.name.lower())
     problems = [*_choices(config), *_ranges(config), *_names(config), *_task(config)]
-    problems += splitting_faults(config.data)
+    problems += [*_seeds(config), *splitting_faults(config.data)]
     problems += refusals(
         (picture_size, config.data.image_size),
         (duration, config.trainer.max_time),
@@ -223,6 +226,16 @@ def _ranges(config: Config) -> list[str]:
         if not low <= value <= high:
             problems.append(f"{key}={value!r} is outside {low:g} to {high:g}")
     return problems
+
+
+def _seeds(config: Config) -> list[str]:
+    """Seeds that some random source does not take."""
+    seeds = {"seed": config.seed, "data.split_seed": config.data.split_seed}
+    return [
+        f"{key}={seed} is outside 0 to {LARGEST_SEED}"
+        for key, seed in seeds.items()
+        if seed is not None and not 0 <= seed <= LARGEST_SEED
+    ]
 
 
 def _names(config: Config) -> list[str]:

@@ -19,6 +19,7 @@ from faultline.data.stratified import (
     stratified_split,
 )
 from faultline.data.targets import Targets, image_space, image_targets
+from faultline.errors import ConfigError
 from faultline.types import LabelSpace
 
 
@@ -91,6 +92,12 @@ def _shares(config: DataConfig) -> dict[str, float]:
         "valid": config.valid_fraction,
         "test": config.test_fraction,
     }
+    if shares["train"] < 1e-6:
+        raise ConfigError(
+            f"data.valid_fraction={config.valid_fraction:g} and data.test_fraction="
+            f"{config.test_fraction:g} leave nothing to train on",
+            remedy="lower one of them, so that their sum is below 1",
+        )
     if config.test is None:
         return shares
     whole = shares["train"] + shares["valid"]
