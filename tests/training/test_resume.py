@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 from training_settings import SMALL, settings, silent, train_until_killed
 
 from faultline.config import load_config
+from faultline.errors import LeakageError
 from faultline.training.fit import train
 from faultline.training.history import History
 from faultline.training.terminal import tell_end
@@ -69,6 +71,15 @@ def test_ctrl_c_before_the_first_step_leaves_nothing_to_resume(line_data, tmp_pa
     assert lines == [
         "stopped before the first step: there is nothing to resume, give the command again"
     ]
+
+
+def test_a_run_does_not_go_on_where_its_pictures_play_other_roles(line_data, tmp_path, monkeypatch):
+    data = shutil.copytree(line_data, tmp_path / "data")
+    run = interrupted_after(data, tmp_path / "runs", ("trainer.max_epochs=4",), 3, monkeypatch)
+    for old, new in (("train", "spare"), ("valid", "train"), ("spare", "valid")):
+        (data / old).rename(data / new)
+    with pytest.raises(LeakageError, match=r"12 of train would now be valid \(valid/train-0-001"):
+        train(load_config(), say=silent, resume=run.path)
 
 
 def heed_ctrl_c():

@@ -42,6 +42,7 @@ from faultline.training.out_of_memory import is_out_of_memory, out_of_memory
 from faultline.training.processes import process_rank
 from faultline.training.recovery import LOG_NAME, OutOfMemoryRecovery
 from faultline.training.resume import ResumableLoader, ResumePoints, terminate_as_interrupt
+from faultline.training.roles import check_roles, write_roles
 from faultline.training.selection import SelectBest, ValidationScorer
 from faultline.training.single_value import explained
 from faultline.training.task import TrainingTask
@@ -101,6 +102,8 @@ def train(
     config.task = kind.name
     seed_everything(config.seed, deterministic=config.deterministic)
     prepared = kind.prepare(config)
+    if run is not None:
+        check_roles(run, prepared)
     _announce(prepared, say)
     precision = resolve_precision(config.trainer.precision, device)
     say(f"precision {precision.precision}: {precision.reason}")
@@ -134,7 +137,7 @@ def train(
         precision=precision.precision,
     )
     run.write_provenance(provenance)
-    _write_splits(run, prepared)
+    write_roles(run, prepared)
     kind.keep(run, prepared)
     return _Fitting(kind, ready, run, provenance, say).fit(resumed)
 
@@ -332,17 +335,6 @@ def _check_place(config: Config) -> None:
     if config.experiment is not None:
         check_experiment(config.experiment)
     check_folder(config.output_dir)
-
-
-def _write_splits(run: RunFolder, prepared: PreparedParts) -> None:
-    """Which item played which role, for people and for later checks."""
-    roles = {name: [{"id": item.id, "sha256": item.sha256, "group": item.group}
-                    for item in getattr(prepared, name)]
-             for name in ("train", "valid", "test")}  # fmt: skip
-    write_json(run.path / "splits.json", roles)
-    if prepared.problems:
-        listed = [{"file": problem.file, "reason": problem.reason} for problem in prepared.problems]
-        write_json(run.path / "problems.json", listed)
 
 
 def _announce(prepared: PreparedParts, say: Say) -> None:
