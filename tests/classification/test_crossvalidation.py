@@ -125,6 +125,18 @@ def test_other_pictures_cannot_be_compared(folds, tmp_path):
         compare(read_out_of_fold(folds), read_out_of_fold(tmp_path))
 
 
+def test_names_of_classes_may_hold_the_separator(tmp_path):
+    rows = [
+        "id,group,fold,truth,answer,right,p_a,p_heavy,p_rust; heavy",
+        "x,x,0,a; rust; heavy,rust; heavy,0,0.1,0.2,0.9",
+        "y,y,0,,heavy,0,0.1,0.9,0.2",
+    ]
+    (tmp_path / "out_of_fold.csv").write_text("\n".join(rows) + "\n")
+    read = read_out_of_fold(tmp_path)
+    assert read.truth.tolist() == [[True, False, True], [False, False, False]]
+    assert read.decided.tolist() == [[False, False, True], [False, True, False]]
+
+
 def test_a_picture_in_two_folds_is_refused():
     from faultline.data.manifest import Item
     from faultline.evaluation.classification.scoring import ClassRun

@@ -191,6 +191,17 @@ def _document(rows: Sequence[Answer], predictor: ClassPredictor, made_with: str)
     }
 
 
+def named_in(text: str, names: Sequence[str]) -> list[str]:
+    """Those of `names` that `text` joins by the separator, which may be part of a name."""
+    left, found = f"{SEPARATOR}{text}{SEPARATOR}", set()
+    for name in sorted(names, key=len, reverse=True):
+        piece = f"{SEPARATOR}{name}{SEPARATOR}"
+        if piece in left:
+            left = left.replace(piece, SEPARATOR, 1)
+            found.add(name)
+    return [name for name in names if name in found]
+
+
 def _finished(request: InferRequest, made_with: str, names: Sequence[str]) -> dict[str, Answer]:
     """Answers of an earlier call with the same bundle and settings, by file."""
     if not request.options.skip_existing:
@@ -204,7 +215,7 @@ def _finished(request: InferRequest, made_with: str, names: Sequence[str]) -> di
     found = {}
     for row in csv.DictReader(io.StringIO(text, newline="")):
         if row.get("made_with") == made_with and not row.get("error"):
-            classes = tuple(one for one in row["classes"].split(SEPARATOR) if one)
+            classes = tuple(named_in(row["classes"], names))
             probability = tuple(float(row[f"p_{name}"]) for name in names)
             found[row["file"]] = Answer(row["file"], classes, probability)
     return found

@@ -12,7 +12,7 @@ from faultline.errors import DataError
 from faultline.evaluation.classification.table import FOLDS_TABLE
 from faultline.metrics import Interval, macro_f1_of_counts, paired_difference_interval
 from faultline.metrics.inputs import Bools, Floats
-from faultline.predict.classify import SEPARATOR
+from faultline.predict.classify import named_in
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,12 @@ def read_out_of_fold(folder: str | Path) -> OutOfFold:
             rows = list(csv.DictReader(stream))
         names = tuple(key.removeprefix("p_") for key in rows[0] if key.startswith("p_"))
         truth, decided = (
-            np.array([[name in row[column].split(SEPARATOR) for name in names] for row in rows])
+            np.array(
+                [
+                    [name in shown for name in names]
+                    for shown in (named_in(row[column], names) for row in rows)
+                ]
+            )
             for column in ("truth", "answer")
         )
         ids, groups = [row["id"] for row in rows], [row["group"] for row in rows]
