@@ -101,6 +101,15 @@ class TestEvaluate:
         assert next(r for r in stored["classes"] if r["name"] == "spot")["f1"] is None
         assert "No picture shows spot" in (tmp_path / "out" / "report.html").read_text()
 
+    def test_a_data_set_may_have_fewer_classes(self, folder_run, tmp_path):
+        other = write_folders(tmp_path / "two", {"bar": 4, "spot": 4}, seed=5)
+        outcome = evaluate_weights(
+            folder_run, [f"data={other}"], save=tmp_path / "out", say=lambda line: None
+        )
+        support = {row["name"]: row["support"] for row in outcome.metrics["classes"]}
+        assert support == {"bar": 4, "clean": 0, "spot": 4}
+        assert outcome.metrics["summary"]["macro_f1"]["value"] > 0.5
+
     def test_other_classes_are_refused(self, folder_run, steel, capsys):
         assert run("evaluate", "--weights", folder_run, f"data={steel}") == 1
         assert "the model gives multiclass (bar, clean, spot)" in capsys.readouterr().err

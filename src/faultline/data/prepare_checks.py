@@ -148,12 +148,19 @@ def same_classes(other: Manifest, label_space: LabelSpace) -> Manifest:
             where=other.root,
             remedy="test on a data set with the same classes, or name them with data.classes",
         )
-    moved = {index: label_space.names.index(name) for index, name in enumerate(theirs.names)}
-    items = [
-        replace(item, targets=tuple(sorted(moved[position] for position in item.targets or ())))
-        for item in other.items
-    ]
+    items = at_positions_of(label_space, other.items, theirs)
     return replace(other, items=items, label_space=label_space)
+
+
+def at_positions_of(
+    label_space: LabelSpace, items: Sequence[Item], theirs: LabelSpace
+) -> list[Item]:
+    """Items labelled as a whole with classes of `theirs`, which `label_space` has all of."""
+    moved = {index: label_space.names.index(name) for index, name in enumerate(theirs.names)}
+    return [
+        replace(item, targets=tuple(sorted(moved[position] for position in item.targets or ())))
+        for item in items
+    ]
 
 
 def has_foreground(item: Item, label_space: LabelSpace) -> bool:

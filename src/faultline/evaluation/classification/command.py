@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from faultline.artifacts.unseen import check_unseen
+from faultline.data.prepare_checks import at_positions_of
 from faultline.errors import MissingExtraError
 from faultline.evaluation.classification.gradcam import GradCam
 from faultline.evaluation.classification.pictures import DrawnExample, draw_class_examples
@@ -15,13 +17,14 @@ from faultline.evaluation.classification.report import class_curves, report_page
 from faultline.evaluation.classification.results import Results, summarise
 from faultline.evaluation.classification.scoring import ClassRun, score_pictures
 from faultline.evaluation.classification.table import predictions_csv
-from faultline.evaluation.command import EvaluateRequest, Outcome
+from faultline.evaluation.command import EvaluateRequest, Outcome, TestSet
 from faultline.evaluation.curves import Chart, save_curves
 from faultline.evaluation.layers import check_same_classes
 from faultline.evaluation.segmentation import shown
 from faultline.files import check_writable, write_json, write_text
 from faultline.predict.class_predictor import ClassPredictor
 from faultline.progress import progress_bar
+from faultline.types import LabelSpace
 
 METRICS_NAME = "metrics_test.json"
 RESULTS_NAME = "results.json"
@@ -39,9 +42,9 @@ def evaluate_classes(request: EvaluateRequest) -> Outcome:
         DataError: There are no pictures to score on, or they have other classes.
         OutputError: The folder cannot be written.
     """
-    bundle, test = request.bundle, request.test_set()
+    bundle = request.bundle
+    test = _with_classes_of(bundle.label_space, request.test_set())
     folder = request.folder(test)
-    check_same_classes(bundle.label_space, test.label_space)
     check_unseen(bundle, test.items, by_group=test.same_data_set)
     check_writable(folder)
     request.say(f"{len(test.items)} pictures of {test.root} ({test.split})")
@@ -64,6 +67,21 @@ def evaluate_classes(request: EvaluateRequest) -> Outcome:
     write_json(folder / METRICS_NAME, results)
     _write_results(folder / RESULTS_NAME, results)
     return Outcome(folder, results, (*score_lines(results), f"report {folder / REPORT_NAME}"))
+
+
+def _with_classes_of(model: LabelSpace, test: TestSet) -> TestSet:
+    """The same pictures, labelled with the classes of the model, some of which none may show.
+
+    Raises:
+        DataError: They have a class that the model lacks, or classes of another kind.
+    """
+    theirs = test.label_space
+    if (theirs.kind, theirs.names) == (model.kind, model.names):
+        return test
+    if theirs.kind is not model.kind or not set(theirs.names) <= set(model.names):
+        check_same_classes(model, theirs)
+    items = at_positions_of(model, test.items, theirs)
+    return dataclasses.replace(test, items=items, label_space=model, parts=None)
 
 
 def _explainer(
