@@ -172,6 +172,22 @@ class TestInfer:
             sure = [key[2:] for key in row if key.startswith("p_") and float(row[key]) >= 0.999]
             assert row["classes"] == "; ".join(sure)
 
+    def test_a_threshold_by_hand_is_called_so(self, steel_run, tmp_path):
+        words = ("evaluate", "--weights", steel_run, "--threshold", "0.4", "--save", tmp_path)
+        assert run(*words) == 0
+        page = (tmp_path / "report.html").read_text()
+        assert "Threshold 0.400 for every class: set by hand." in page
+        assert "the value of best F1" not in page
+
+    @pytest.mark.parametrize("verb", ["evaluate", "infer"])
+    def test_classes_that_exclude_each_other_have_none(
+        self, verb, folder_run, folders, tmp_path, capsys
+    ):
+        words = ("--input", folders) if verb == "infer" else ()
+        options = ("--threshold", "0.4", "--save", tmp_path / "out")
+        assert run(verb, "--weights", folder_run, *words, *options) == 2
+        assert "threshold 0.4 cannot be used: the classes exclude" in capsys.readouterr().err
+
     def test_mirrored_copies_are_averaged(self, steel_run):
         bundle = load_bundle(steel_run)
         picture = np.random.default_rng(0).integers(0, 255, (24, 30, 3), dtype=np.uint8)

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from faultline.artifacts.bundle import Bundle
-from faultline.artifacts.contents import Threshold
 from faultline.artifacts.device import resolve_device
 from faultline.artifacts.precision import resolve_precision
 from faultline.data.resize import fit_picture
 from faultline.errors import ContractError
 from faultline.metrics import decide_classes
 from faultline.models.backbones import for_inference
-from faultline.predict.predictor import Pixels, check_picture
+from faultline.predict.predictor import Pixels, check_picture, threshold_by_hand
 from faultline.predict.probability import to_probability
 
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
@@ -59,7 +58,8 @@ class ClassPredictor:
 
     Raises:
         BundleError: The weights do not fit their model.
-        ConfigError: A setting is out of range or not available on this machine.
+        ConfigError: A setting is out of range or not available on this machine, or a threshold is
+            asked for where classes exclude each other.
     """
 
     def __init__(
@@ -72,7 +72,11 @@ class ClassPredictor:
     ) -> None:
         self.bundle = bundle
         self.names = bundle.label_space.names
-        self.threshold = bundle.threshold if threshold is None else Threshold.by_hand(threshold)
+        self.threshold = (
+            bundle.threshold
+            if threshold is None
+            else threshold_by_hand(bundle.label_space, threshold)
+        )
         self.thresholds = [self.threshold.of(name) for name in self.names]
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)

@@ -22,7 +22,7 @@ from faultline.predict.padding import pad_reflect, padded_size
 from faultline.predict.probability import Prediction, to_mask, to_probability
 from faultline.predict.tiling import predict_tiled
 from faultline.predict.tta import mirrored_mean
-from faultline.types import LabelKind
+from faultline.types import LabelKind, LabelSpace
 
 Pixels = NDArray[np.uint8]
 
@@ -156,15 +156,26 @@ class Predictor:
 
 def _threshold(bundle: Bundle, asked: float | None) -> Threshold:
     """The one asked for, or the bundle's; classes that exclude each other have none."""
-    if bundle.label_space.kind is not LabelKind.MULTICLASS:
-        return bundle.threshold if asked is None else Threshold.by_hand(asked)
     if asked is not None:
+        return threshold_by_hand(bundle.label_space, asked)
+    if bundle.label_space.kind is not LabelKind.MULTICLASS:
+        return bundle.threshold
+    return Threshold(status="most_probable")
+
+
+def threshold_by_hand(space: LabelSpace, asked: float) -> Threshold:
+    """A threshold that a person asks for.
+
+    Raises:
+        ConfigError: The classes exclude each other, or it does not lie between 0 and 1.
+    """
+    if space.kind is LabelKind.MULTICLASS:
         raise ConfigError(
             f"threshold {asked:g} cannot be used: the classes exclude each other, and the most "
             "probable one is taken",
             remedy="leave the threshold out",
         )
-    return Threshold(status="most_probable")
+    return Threshold.by_hand(asked)
 
 
 def check_picture(image: Pixels, shape: tuple[int, ...]) -> None:

@@ -97,6 +97,8 @@ def threshold_notes(results: Results) -> list[str]:
         return ["Classes exclude each other: the most probable one is the answer."]
     if threshold["status"] == BY_FOLD:
         return ["Thresholds: each fold's own, chosen on its validation part."]
+    if threshold["status"] != "tuned":
+        return [f"Threshold {threshold['value']:.3f} for every class: {threshold['origin']}."]
     lines = [f"Thresholds: {threshold['origin']}, the value of best F1 for each class."]
     shared = [row for row in results["classes"] if row["threshold_status"] == "shared"]
     if shared:
