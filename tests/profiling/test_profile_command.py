@@ -103,6 +103,7 @@ class TestAModel:
             (("model=unet", "--size", "256by1600"), "--size '256by1600' is not understood"),
             (("model=unet", "--size", "0"), "--size '0' is not understood"),
             (("model=unet", "--size", "1x2x3"), "such as 256x1600"),
+            (("model=unet", "device"), "'device' is not of the form key=value"),
             (("model=unet", "device=tpu7"), "unknown device 'tpu7'"),
             (("model=unet", "--names", "swin"), "belong to `faultline profile backbones`"),
             (("backbones", "model=unet"), "does not take model=unet"),
@@ -152,6 +153,14 @@ class TestBackbones:
         assert found["rows"] == []
         assert f"left out {name}" in lines[0]
         assert reason in lines[0]
+
+    def test_the_json_holds_what_is_left_out(self, tmp_path):
+        lines = []
+        run_profile(
+            ["backbones"], size=32, batches="1", names="timm:no_such_net", device="cpu",
+            precision="fp32", save=tmp_path, as_json=True, say=lines.append,
+        )  # fmt: skip
+        assert "left out timm:no_such_net" in json.loads("\n".join(lines))["left_out"][0]
 
     def test_a_row_without_measurements_is_shown_with_dashes(self):
         row = {"name": "x", "title": "x", "size": "full", "parameters": 10**6, "tier": None,

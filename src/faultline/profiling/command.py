@@ -59,8 +59,9 @@ def run_profile(
         ConfigError: A word is not understood, or a number is out of range.
         OutputError: The folder cannot be written.
     """
-    own = dict(word.split("=", 1) for word in words if word.partition("=")[0] in _OWN_WORDS)
-    rest = [word for word in words if word.partition("=")[0] not in _OWN_WORDS]
+    pairs = {word: word.partition("=") for word in words}
+    own = {key: value for key, equals, value in pairs.values() if equals and key in _OWN_WORDS}
+    rest = [word for word, (key, equals, _) in pairs.items() if not equals or key not in _OWN_WORDS]
     device, precision = own.get("device", device), own.get("precision", precision)
     if rest[:1] == [BACKBONES_WORD]:
         if rest[1:]:
@@ -131,11 +132,15 @@ def _backbones(
     save: Path | None, as_json: bool, say: Callable[[str], None],
 ) -> Path:  # fmt: skip
     wanted = _known(names)
+    left_out: list[str] = []
     with progress_bar("measurements") as progress:
         found = measure_backbones(
             wanted, "nano" if nano else "full", _numbers(batches or "1,2,4,8"),
-            _height_and_width(size or 224), resolve_device(device), precision, progress, say,
+            _height_and_width(size or 224), resolve_device(device), precision, progress,
+            left_out.append if as_json else say,
         )  # fmt: skip
+    if as_json:  # a line beside it would spoil it
+        found["left_out"] = left_out
     folder = save or Path("outputs/profile") / BACKBONES_WORD
     write_json(folder / "backbones.json", found)
     plot = save_figure(backbones_figure(found["rows"]), folder / "backbones")
