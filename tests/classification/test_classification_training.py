@@ -187,6 +187,8 @@ class TestWhatTheDocumentTypes:
         (["task=classification", "model=dual_head"], ["no training fits both of its heads"]),
         (["task=classification", "loss=bce_dice"], ["segmentation loss", "focal"]),
         (["task=classification", "loss=focal", "loss.gama=1"], ["'gama'", "did you mean 'gamma'"]),
+        (["task=classification", "loss=bce", "loss.pos_weight=[3]"], ["1 values for 2 classes"]),
+        (["task=classification", "model.width=wide"], ["'tiny_classifier' is of the wrong type"]),
         (["task=classification", "data.sampler=rare"], ["data.sampler='rare'"]),
         (["task=classification", "evaluation.min_positives=0"], ["evaluation.min_positives=0"]),
     ],

@@ -64,6 +64,10 @@ def test_unknown_name_and_setting_suggest_the_nearest() -> None:
         ("cldice", {"iterations": 0}, "loss.iterations: 0"),
         ("cldice", {"iterations": 2.5}, "loss.iterations: 2.5 is not a whole number"),
         ("cross_entropy", {"class_weights": [1, -1]}, "loss.class_weights: -1"),
+        ("bce", {"pos_weight": 3}, "loss.pos_weight: 3 is not one number per class, nor 'bal"),
+        ("bce", {"class_weights": "dynamic"}, "'dynamic' is not one number per class, nor 'bal"),
+        ("focal", {"alpha": "dynamc"}, "'dynamc' is not one number per class, nor 'dynamic'"),
+        ("focal", {"alpha": "dynamic"}, "counted from the training pictures, in classification"),
     ],
 )
 def test_settings_out_of_range(name: str, settings: dict[str, object], message: str) -> None:

@@ -175,6 +175,7 @@ def test_networks_without_stages_refuse_it(name):
         ({"cbam": "all"}, "cbam='all'"),
         ({"cbam": "both", "cbam_stages": [0]}, "cbam_stages"),
         ({"cbam": "both", "cbam_stages": []}, "cbam_stages"),
+        ({"cbam": "both", "cbam_stages": 3}, "cbam_stages"),
     ],
 )
 def test_bad_settings_of_a_backbone_are_refused(settings, word):

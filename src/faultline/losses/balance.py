@@ -59,16 +59,27 @@ def settings_from_targets(
 
     Raises:
         UnknownNameError: There is no such loss.
-        ConfigError: There are no training pictures.
+        ConfigError: There are no training pictures, or not one number per class.
     """
     if not len(targets):
         raise ConfigError("there are no training pictures to count classes in")
     complete = {**_DEFAULTS.get(LOSSES.get(name).name, {}), **settings}
+    for key in {key for key, _ in _RULES} & complete.keys():
+        _check_length(key, complete[key], targets.shape[1])
     return {
         key: rule(targets) if isinstance(value, str) and (rule := _RULES.get((key, value)))
         else value
         for key, value in complete.items()
     }  # fmt: skip
+
+
+def _check_length(key: str, values: Any, classes: int) -> None:
+    if isinstance(values, list | tuple) and len(values) != classes:
+        raise ConfigError(
+            f"{len(values)} values for {classes} classes",
+            where=f"loss.{key}",
+            remedy=f"give {classes} values, in the order of the classes",
+        )
 
 
 def check_for_pictures(name: str, kind: LabelKind = LabelKind.MULTILABEL) -> None:

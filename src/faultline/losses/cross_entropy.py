@@ -113,21 +113,32 @@ def weighted_mean(terms: Tensor, class_weights: Sequence[float] | None, pixels: 
 
 
 def checked_per_class(
-    name: str, values: Sequence[float] | str | None, high: float = float("inf")
+    name: str, values: Sequence[float] | float | str | None, high: float = float("inf")
 ) -> list[float] | None:
     """`values` as a list of floats from 0 to `high`, or None.
 
     Raises:
-        ConfigError: One of them is out of range, or a word stands where the data has not been
-            asked for numbers.
+        ConfigError: One of them is out of range, one number stands for all, or a word stands where
+            the data has not been asked for numbers.
     """
-    if isinstance(values, str):
-        raise ConfigError(
-            f"{values!r} is counted from the training pictures, in classification only",
-            where=f"loss.{name}",
-            remedy="give one number per class",
-        )
-    return None if values is None else [checked(name, value, high=high) for value in values]
+    if values is None:
+        return None
+    if isinstance(values, str | float | int):
+        raise ConfigError(_no_values(name, values), where=f"loss.{name}", remedy=_PER_CLASS)
+    return [checked(name, value, high=high) for value in values]
+
+
+_COUNTED = {"alpha": "dynamic", "pos_weight": "balanced", "class_weights": "balanced"}
+_PER_CLASS = "give one number per class, such as [1, 2]"
+
+
+def _no_values(name: str, value: object) -> str:
+    """Why `value` cannot stand for one number per class."""
+    word = _COUNTED.get(name)
+    if value == word:
+        return f"{value!r} is counted from the training pictures, in classification only"
+    counted = "" if word is None else f", nor {word!r}, which classification counts"
+    return f"{value!r} is not one number per class{counted}"
 
 
 def per_class(name: str, values: Sequence[float], pixels: Pixels) -> Tensor:

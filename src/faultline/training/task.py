@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from faultline.config.schema import OptimizerConfig, SchedulerConfig
+from faultline.errors import ConfigError
 from faultline.models import create_model
 from faultline.training.schedule import build_scheduler
 from faultline.types import LabelKind
@@ -106,11 +107,18 @@ def build_network(model: dict[str, Any], outputs: int) -> tuple[str, dict[str, A
 
     Raises:
         UnknownNameError: No such model.
-        ConfigError: It has no such setting.
+        ConfigError: It has no such setting, or one is of another type.
     """
     settings = {"num_classes": outputs, **model}
     name = str(settings.pop("name"))
-    network = create_model(name, **settings)
+    try:
+        network = create_model(name, **settings)
+    except TypeError as error:
+        raise ConfigError(
+            f"a setting of model {name!r} is of the wrong type: {error}",
+            where="model",
+            remedy="`faultline list models --json` shows the type of each",
+        ) from error
     return name, settings, network.to(memory_format=torch.channels_last)
 
 

@@ -64,8 +64,9 @@ def insert_cbam(backbone: Backbone, attention: Attention, stages: Sequence[int])
         ConfigError: There is no such attention or stage, or the network has no stages.
     """
     require(attention in ATTENTIONS, "cbam", attention, f"one of {', '.join(ATTENTIONS)}")
-    valid = len(stages) > 0 and all(stage in (1, 2, 3, 4) for stage in stages)
-    require(valid, "cbam_stages", list(stages), "numbers from 1 to 4, as in [3, 4]")
+    several = isinstance(stages, Sequence) and len(stages) > 0
+    valid = several and all(stage in (1, 2, 3, 4) for stage in stages)
+    require(valid, "cbam_stages", stages, "numbers from 1 to 4, as in [3, 4]")
     if attention == "none":
         return backbone
     if not isinstance(backbone, StagedBackbone) or not backbone.taps:
