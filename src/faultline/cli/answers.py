@@ -27,7 +27,12 @@ def evaluate(
     config: ConfigFile = None,
     model: ModelName = None,
     threshold: Threshold = None,
-    save: Annotated[Path | None, typer.Option("--save", help="Output folder.")] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save", help="Output folder (default: the run; for other data a folder in it)."
+        ),
+    ] = None,
     tta: Annotated[bool, typer.Option("--tta", help="Average over mirrored copies.")] = False,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -140,7 +145,9 @@ def diagnose(
     overrides: Overrides = None,
     config: ConfigFile = None,
     threshold: Threshold = None,
-    save: Annotated[Path | None, typer.Option("--save", help="Output folder.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Output folder (default: diagnosis/ in the run).")
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
 ) -> None:

@@ -106,7 +106,9 @@ def profile(
     batch: Annotated[str, typer.Option(help="Batch sizes, comma-separated.")] = "1,2,4,8",
     names: Annotated[str, typer.Option(help="Backbones, comma-separated (default: all).")] = "",
     nano: Annotated[bool, typer.Option("--nano", help="Backbones in their nano size.")] = False,
-    save: Annotated[Path | None, typer.Option("--save", help="Output folder.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Output folder (default: outputs/profile/NAME).")
+    ] = None,
     as_json: AsJson = False,
     device: Device = "auto",
     precision: Precision = "auto",

@@ -60,13 +60,17 @@ def crossvalidate(
     model: ModelName = None,
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Output folder; give the same one again to resume."),
+        typer.Option(
+            "--save",
+            help="Output folder; the default follows from the settings. "
+            "Give the same one again to resume.",
+        ),
     ] = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="Compare with this other cross-validation.")
     ] = None,
 ) -> None:
-    """Train a classifier for each fold and score each on its held-out pictures.
+    """Train a classifier for each fold (data.folds, 5 by default); score the held-out pictures.
 
     Run the same command again to resume.
 
