@@ -271,6 +271,17 @@ def test_odd_file_names(predictor: Predictor, tmp_path: Path, cracked, save_imag
     assert again.skipped == len(odd)
 
 
+def test_long_file_names_leave_room_for_endings(
+    predictor: Predictor, tmp_path: Path, cracked, save_image
+) -> None:
+    photos, save = tmp_path / "photos", tmp_path / "out"
+    for name in ("x" * 250 + "1.png", "x" * 250 + "2.png", "\u00e9" * 125 + ".png"):
+        save_image(photos / "1.png", cracked()).rename(photos / name)
+    assert infer(predictor, photos, save, InferOptions(panels=True)).written == 3
+    assert len(names(save)) == 9
+    assert infer(predictor, photos, save, InferOptions(skip_existing=True)).skipped == 3
+
+
 def test_no_more_pictures_live_than_the_queues_hold(
     predictor: Predictor, tmp_path: Path, monkeypatch, cracked
 ) -> None:

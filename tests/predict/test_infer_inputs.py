@@ -61,6 +61,13 @@ def test_reached_twice_is_taken_once(
     assert jobs == {"1": "1.jpg", "y/2": "2.tif"}
 
 
+def test_a_folder_that_links_to_itself_gives_each_picture_once(tree: Path, tmp_path: Path) -> None:
+    (tree / "x" / "loop").symlink_to(tree)
+    for inputs in (tree, str(tree / "**" / "*.jpg")):
+        sources = [str(job.source) for job in find_jobs(inputs, tmp_path / "out")]
+        assert not [source for source in sources if "loop" in source]
+
+
 def test_same_stem_is_told_apart_by_suffix(tmp_path: Path) -> None:
     for name in ("c.jpg", "c.png", "C.JPG", "d.jpg"):
         (tmp_path / name).touch()

@@ -16,10 +16,10 @@ from faultline.artifacts.bundle import load_bundle, save_bundle
 from faultline.cli import app
 from faultline.errors import BundleError, ConfigError, DataError
 from faultline.predict.clean_up import STEPS, CleanUp, cleaned
+from faultline.predict.inputs import MAX_FILE_BYTES
 from faultline.predict.prompt_meaning import known_prompts
 from faultline.predict.prompt_names import (
     MAX_BYTES,
-    MAX_FILE_BYTES,
     prompt_name,
     prompt_names,
     result_name,

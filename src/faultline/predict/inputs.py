@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,6 +17,11 @@ MASK_SUFFIX = "_mask.png"
 OVERLAY_SUFFIX = "_overlay.png"
 PANEL_SUFFIX = "_panel.png"
 _RESULTS = (MASK_SUFFIX, OVERLAY_SUFFIX, PANEL_SUFFIX)
+MAX_FILE_BYTES = 255
+"""Longest file name that usual file systems take."""
+_ENDING = 30
+"""Bytes of a file name that are kept for what a result adds to the name of its picture."""
+_MARK_LENGTH = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ def find_jobs(
     Names: the picture's folder below the given folder, and its stem. Pictures that would meet in
     one name get first their differing folders and then their suffix added (`a/1_mask.png` and
     `b/1_mask.png`; `1_jpg_mask.png` and `1_png_mask.png`), all of them, so that none is special.
+    A name that leaves no room for an ending is cut and marked, see `shortened`.
 
     Args:
         inputs: Files, folders and globs.
@@ -88,7 +95,7 @@ def _expand(text: str, suffixes: Collection[str]) -> Iterator[tuple[Path, Path]]
         root = _fixed_part(path)
         for match in sorted(glob.glob(str(path), recursive=True)):
             file = Path(match)
-            if file.is_file() and _is_meant(file, suffixes):
+            if file.is_file() and _is_meant(file, suffixes) and not _goes_round(file.parent):
                 yield file, file.relative_to(root)
     else:
         raise DataError(
@@ -105,6 +112,15 @@ def _walk(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
 
 def _is_meant(file: Path, suffixes: Collection[str]) -> bool:
     return file.suffix.lower() in suffixes and not file.name.startswith(".")
+
+
+def _goes_round(folder: Path) -> bool:
+    """Whether the way to `folder` leads through a link back to where it came from.
+
+    `**` follows links, round and round until the system refuses: one picture in forty places.
+    """
+    real = [os.path.realpath(one) for one in (folder, *folder.parents)]
+    return len(set(real)) < len(real)
 
 
 def _is_result(path: str, results_root: str) -> bool:
@@ -127,7 +143,20 @@ def _named(found: dict[str, tuple[Path, Path]]) -> list[Job]:
     _rename_clashes(names, lambda keys: {key: _with_suffix(key, names[key]) for key in keys})
     # Left are a file really called "1_jpg.png" beside "1.jpg" and "1.png", and the like.
     _rename_clashes(names, lambda keys: _numbered(keys, names))
-    return [Job(path, names[key]) for key, (path, _) in found.items()]
+    return [Job(path, _with_room(names[key])) for key, (path, _) in found.items()]
+
+
+def _with_room(name: Path) -> Path:
+    return name.with_name(shortened(name.name, MAX_FILE_BYTES - _ENDING))
+
+
+def shortened(name: str, room: int) -> str:
+    """`name`, or where it has more than `room` bytes its start and eight digits of its SHA-256."""
+    raw = name.encode("utf-8", "surrogateescape")
+    if len(raw) <= room:
+        return name
+    mark = hashlib.sha256(raw).hexdigest()[: _MARK_LENGTH - 1]
+    return f"{raw[: room - _MARK_LENGTH].decode('utf-8', 'ignore')}-{mark}"
 
 
 def _rename_clashes(names: dict[str, Path], rename: Callable[[list[str]], dict[str, Path]]) -> None:

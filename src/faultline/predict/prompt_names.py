@@ -13,10 +13,10 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
+from faultline.predict.inputs import MAX_FILE_BYTES, shortened
+
 MAX_BYTES = 150
 """Longest name of a prompt in a file name."""
-MAX_FILE_BYTES = 255
-"""Longest file name that usual file systems take."""
 _SAFE = frozenset(string.ascii_letters + string.digits + "-._")
 _MARK_LENGTH = 9
 
@@ -40,11 +40,7 @@ def prompt_names(prompts: Sequence[str]) -> dict[str, str]:
 def result_name(stem: str, name: str, suffix: str = ".png") -> str:
     """`{stem}__{name}{suffix}`, the stem cut and marked where the whole would be too long."""
     room = MAX_FILE_BYTES - len(f"__{name}{suffix}".encode())
-    raw = stem.encode("utf-8", "surrogateescape")
-    if len(raw) > room:
-        mark = "-" + hashlib.sha256(raw).hexdigest()[: _MARK_LENGTH - 1]
-        stem = raw[: room - _MARK_LENGTH].decode("utf-8", "ignore") + mark
-    return f"{stem}__{name}{suffix}"
+    return f"{shortened(stem, room)}__{name}{suffix}"
 
 
 def _escaped(prompt: str) -> str:
