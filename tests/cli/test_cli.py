@@ -1,5 +1,6 @@
 """The command, end to end and in its errors, as a user types it."""
 
+import io
 import json
 import subprocess
 import sys
@@ -35,6 +36,15 @@ def trained(line_data, tmp_path_factory):
     out = tmp_path_factory.mktemp("cli")
     assert run("train", f"data={line_data}", f"output_dir={out}", *TRAIN) == 0
     return out / "scratch_ed_plus" / "latest"
+
+
+def test_signs_that_the_terminal_lacks_are_escaped(monkeypatch):
+    raw = io.BytesIO()
+    terminal = io.TextIOWrapper(raw, encoding="ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert run("config", "output_dir=r\u00e9sultats") == 0
+    terminal.flush()
+    assert b"r\\xe9sultats" in raw.getvalue()
 
 
 class TestTheWholeWay:

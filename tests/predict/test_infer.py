@@ -282,6 +282,16 @@ def test_long_file_names_leave_room_for_endings(
     assert infer(predictor, photos, save, InferOptions(skip_existing=True)).skipped == 3
 
 
+def test_file_names_that_are_no_text(predictor: Predictor, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / os.fsdecode(b"bad\xff.png")).write_bytes(b"not a picture")
+    summary = infer(predictor, photos, tmp_path / "out")
+    assert len(summary.failed) == 1
+    record = json.loads((tmp_path / "out" / "infer.json").read_text(encoding="utf-8"))
+    assert "bad" in record["summary"]["failed"][0]["file"]
+
+
 def test_no_more_pictures_live_than_the_queues_hold(
     predictor: Predictor, tmp_path: Path, monkeypatch, cracked
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from itertools import pairwise
 from typing import Annotated
@@ -25,6 +26,9 @@ def main() -> None:
     """Entry point: every expected failure becomes one line and a non-zero exit code."""
     from faultline.errors import ConfigError, FaultlineError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal may lack signs, and a file name be no text: shown escaped, as on stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _refuse_empty(sys.argv[1:])
         app()
