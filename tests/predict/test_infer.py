@@ -157,6 +157,18 @@ def test_pictures_that_do_not_fit_in_memory(
     assert "not enough memory for 60x42 pixels" in summary.failed[0][1]
 
 
+def test_memory_that_ran_out_on_a_cpu_is_no_defect_of_the_program(
+    predictor: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    def cramped(images: list[np.ndarray]) -> object:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    predictor.predict_batch = cramped  # type: ignore[method-assign,assignment]
+    summary = infer(predictor, photos, tmp_path / "out")
+    assert summary.written == 0
+    assert "not enough memory for 60x40 pixels" in summary.failed[0][1]
+
+
 def test_unwritable_output(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     for save in (tmp_path / "file", tmp_path / "file" / "below"):

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from training_settings import settings, silent
 
+from faultline.artifacts.device import is_out_of_memory
 from faultline.config import load_config
 from faultline.data.collate import Batch
 from faultline.errors import TrainingError
 from faultline.training.fit import train
-from faultline.training.out_of_memory import is_out_of_memory
 from faultline.training.recovery import OutOfMemoryRecovery, cut, parts
 from faultline.training.step_state import StepState
 

@@ -1,4 +1,4 @@
-"""What the machine is: the compute device and the CPU's features."""
+"""What the machine is: the compute device, the CPU's features, and when its memory is full."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ CPU_FLAGS = (
 """CPU features that decide how fast a network runs, as Linux names them."""
 
 _CPU_INFO = Path("/proc/cpuinfo")
+_MEMORY_TEXTS = (
+    "out of memory",
+    "not enough memory",  # torch's allocator on a CPU
+    "cannot allocate memory",
+    "can't allocate memory",
+    "alloc_failed",  # cuBLAS and cuDNN, for their workspaces
+)
 
 
 def resolve_device(requested: str | torch.device = "auto") -> torch.device:
@@ -47,6 +54,14 @@ def device_name(device: torch.device) -> str:
         return str(torch.cuda.get_device_name(device))
     fields = _cpu_info()
     return fields.get("model name") or platform.processor() or platform.machine()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, on a GPU or on a CPU."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in _MEMORY_TEXTS)
 
 
 def cpu_flags() -> frozenset[str]:

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from faultline.artifacts.device import is_out_of_memory
 from faultline.data.images import read_image
 from faultline.errors import DataError
 from faultline.predict.inputs import MASK_SUFFIX, OVERLAY_SUFFIX, PANEL_SUFFIX, Job
@@ -120,7 +120,9 @@ def _answers(predictor: Predictor, batch: Sequence[_Decoded]) -> list[Prediction
         return [decoded.error for decoded in batch]
     try:
         return list(predictor.predict_batch(pictures))
-    except (MemoryError, torch.OutOfMemoryError):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         if len(batch) > 1:
             return [answer for decoded in batch for answer in _answers(predictor, [decoded])]
         height, width = pictures[0].shape[:2]

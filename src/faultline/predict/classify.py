@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from faultline.artifacts.device import is_out_of_memory
 from faultline.data.images import read_image
 from faultline.errors import FaultlineError
 from faultline.files import write_json, write_text
@@ -134,8 +133,8 @@ def _predictions(predictor: ClassPredictor, pictures: list[Pixels]) -> list[Clas
     """Answers of a batch; in halves where it does not fit into memory."""
     try:
         return predictor.predict_batch(pictures)
-    except (MemoryError, torch.OutOfMemoryError):
-        if len(pictures) < 2:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error) or len(pictures) < 2:
             raise
     middle = len(pictures) // 2
     return [

@@ -11,13 +11,13 @@ from multiprocessing.connection import Connection
 import psutil
 import torch
 
+from faultline.artifacts.device import is_out_of_memory
 from faultline.artifacts.precision import Resolved
 from faultline.artifacts.resident import peak_resident, reset_peak
 from faultline.errors import FaultlineError
 from faultline.profiling.subject import Profiled, TrainingStep, synchronise
 from faultline.training.allocator import keep_freed_memory
 from faultline.training.memory import MemoryCurve
-from faultline.training.out_of_memory import is_out_of_memory
 
 _STEPS = 2
 """The second one also has the optimizer's state, and gradients beside the activations."""

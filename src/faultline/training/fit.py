@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 from torch.utils.data import DataLoader
 
 from faultline.artifacts.curves import plot_curves
-from faultline.artifacts.device import resolve_device
+from faultline.artifacts.device import is_out_of_memory, resolve_device
 from faultline.artifacts.precision import Resolved, resolve_precision
 from faultline.artifacts.provenance import collect
 from faultline.artifacts.run import RunFolder, check_experiment, resolve_run
@@ -38,7 +38,7 @@ from faultline.training.kinds import (
     kind_of,
 )
 from faultline.training.loading_errors import loading_error
-from faultline.training.out_of_memory import is_out_of_memory, out_of_memory
+from faultline.training.out_of_memory import out_of_memory
 from faultline.training.processes import process_rank
 from faultline.training.recovery import LOG_NAME, OutOfMemoryRecovery
 from faultline.training.resume import ResumableLoader, ResumePoints, terminate_as_interrupt

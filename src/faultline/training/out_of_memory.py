@@ -1,4 +1,4 @@
-"""Tells a lack of memory from other errors, and gives back what is held without need."""
+"""What a lack of memory leads to, and giving back what is held without need."""
 
 from __future__ import annotations
 
@@ -7,22 +7,6 @@ import gc
 import torch
 
 from faultline.errors import TrainingError
-
-_TEXTS = (
-    "out of memory",
-    "not enough memory",  # torch's allocator on a CPU
-    "cannot allocate memory",
-    "can't allocate memory",
-    "alloc_failed",  # cuBLAS and cuDNN, for their workspaces
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out, on a GPU or on a CPU."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in _TEXTS)
 
 
 def out_of_memory(error: BaseException) -> TrainingError:

@@ -21,10 +21,11 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
 
+from faultline.artifacts.device import is_out_of_memory
 from faultline.errors import TrainingError
 from faultline.files import write_json
 from faultline.training.gradient_checkpointing import enable_gradient_checkpointing
-from faultline.training.out_of_memory import free_memory, is_out_of_memory, memory_in_use
+from faultline.training.out_of_memory import free_memory, memory_in_use
 from faultline.training.step_state import StepState
 
 LOG_NAME = "oom_log.json"
