@@ -115,6 +115,24 @@ class TestLabels:
         assert set(labels.parts["images/1.png"]) == {"crack"}
         assert labels.problems == []
 
+    def test_a_prompt_that_is_part_of_another_is_another(self, tmp_path):
+        rng = np.random.default_rng(0)
+        for folder in ("images", "masks"):
+            (tmp_path / "walls" / folder).mkdir(parents=True)
+        named = {"0": ["segment_crack"], "1": ["segment_crack_repair"],
+                 "2": ["segment_crack", "segment_crack_repair"]}  # fmt: skip
+        for stem, prompts in named.items():
+            picture = rng.integers(0, 255, (16, 16, 3), np.uint8)
+            cv2.imwrite(str(tmp_path / "walls" / "images" / f"{stem}.png"), picture)
+            for prompt in prompts:
+                mask = np.full((16, 16), 255, np.uint8)
+                cv2.imwrite(str(tmp_path / "walls" / "masks" / f"{stem}__{prompt}.png"), mask)
+        labels = self.read(f"data.sources=[{tmp_path / 'walls'}]")
+        shown = {item_id: set(parts) for item_id, parts in labels.parts.items()}
+        repair = "segment crack repair"
+        assert shown == {"images/0.png": {"crack"}, "images/1.png": {repair},
+                         "images/2.png": {"crack", repair}}  # fmt: skip
+
     def test_class_folders(self, tmp_path):
         kinds = {"MT_Crack": "line", "MT_Break": "bar", "MT_Free": "none"}
         write_class_folders(tmp_path / "tiles", kinds, 3, 0)

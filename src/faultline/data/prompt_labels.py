@@ -92,7 +92,7 @@ def _read_prompts(
     """One mask per picture and prompt; several prompts of one class are one label."""
     for prompt in prompts:
         name = source.class_name or table.class_of(prompt) or comparable(prompt)
-        manifest = _manifest(source, "masks", positive=prompt)
+        manifest = _manifest(source, "masks", positive=prompt, exact=True)
         _take_over(labels, manifest, source)
         for item in manifest.items:
             labels.add(item)
@@ -149,7 +149,9 @@ def _read_named(labels: SourceLabels, source: Source, table: PromptTable, form: 
         _add_class(labels, name)
 
 
-def _manifest(source: Source, form: str, *, positive: str, kind: str | None = None) -> Manifest:
+def _manifest(
+    source: Source, form: str, *, positive: str, kind: str | None = None, exact: bool = False
+) -> Manifest:
     data = source.data
     return import_dataset(
         source.root,
@@ -162,6 +164,7 @@ def _manifest(source: Source, form: str, *, positive: str, kind: str | None = No
         classes=data.classes,
         group_by=data.group_by,
         duplicate_distance=data.duplicate_distance,
+        exact=exact,
     )
 
 

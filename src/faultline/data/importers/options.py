@@ -48,6 +48,7 @@ class ImportOptions:
             `positive` says, and `kind=auto` keeps classes apart that `segmentation` would merge.
         duplicate_distance: How unlike `near_duplicates` may be, see `data.duplicates`.
         unused: Splits that nobody asks for: their pictures may be without labels.
+        exact: `positive` is one whole name: "segment crack" is no part of "segment crack repair".
     """
 
     positive: str = "crack"
@@ -61,6 +62,7 @@ class ImportOptions:
     task: str = "segmentation"
     duplicate_distance: float = MAX_DISTANCE
     unused: tuple[str, ...] = ()
+    exact: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -78,7 +80,8 @@ class ImportOptions:
     @property
     def terms(self) -> tuple[str, ...]:
         """Parts of names that count as foreground, as compared."""
-        parts = (_comparable(part) for part in self.positive.split(","))
+        given = [self.positive] if self.exact else self.positive.split(",")
+        parts = (_comparable(part) for part in given)
         return tuple(part for part in parts if part)
 
     @property
@@ -93,7 +96,10 @@ class ImportOptions:
 
     def matches(self, name: str) -> bool:
         """Whether a category, prompt or folder name counts as foreground."""
-        return self.takes_all or any(term in _comparable(name) for term in self.terms)
+        own = _comparable(name)
+        if self.exact:
+            return own in self.terms
+        return self.takes_all or any(term in own for term in self.terms)
 
     def choose(self, names: Iterable[str], what: str, where: Any) -> list[str]:
         """The names that count as foreground, in their order.

@@ -32,6 +32,7 @@ def import_dataset(
     task: str = "segmentation",
     duplicate_distance: float = MAX_DISTANCE,
     unused: Sequence[str] = (),
+    exact: bool = False,
 ) -> Manifest:
     """Read a labelled folder of any known format; the settings are those of `ImportOptions`.
 
@@ -45,7 +46,7 @@ def import_dataset(
     """
     options = ImportOptions(
         positive, on_error, mask_colours, mask_rule, kind, tuple(classes), group_by, groups,
-        task, duplicate_distance, tuple(unused),
+        task, duplicate_distance, tuple(unused), exact,
     )  # fmt: skip
     root = Path(root)
     if not root.is_dir():
