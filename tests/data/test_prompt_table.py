@@ -67,6 +67,19 @@ class TestTable:
         held = table.holding_out(["any cracks left?"])
         assert "any cracks left?" in held.classes["crack"].held_out
 
+    def test_a_prompt_of_the_table_that_is_held_out_is_not_asked_in_training(self, table):
+        held = table.only(["crack"]).holding_out(["Segment crack"])
+        entry = held.classes["crack"]
+        assert "segment crack" not in entry.prompts
+        assert entry.prompts
+        wordings, rng = Wordings(held), np.random.default_rng(0)
+        assert "segment crack" not in {comparable(wordings.draw("crack", rng)) for _ in range(300)}
+
+    def test_the_only_prompt_of_a_class_cannot_be_held_out(self, table):
+        alone = table.with_classes(["rust"])
+        with pytest.raises(ConfigError, match="'segment rust' is the only prompt of 'rust'"):
+            alone.holding_out(["segment rust"])
+
     def test_a_held_out_wording_of_nothing_is_refused(self, table):
         with pytest.raises(ConfigError, match="'segment moon' is not a wording of any class"):
             table.holding_out(["segment moon"])

@@ -87,10 +87,10 @@ class PromptTable:
         return PromptTable({**self.classes, **new}, self.templates)
 
     def holding_out(self, wordings: Iterable[str]) -> PromptTable:
-        """The same with more wordings kept out of training.
+        """The same with more wordings kept out of training, prompts of the table among them.
 
         Raises:
-            ConfigError: A wording means no class of the table.
+            ConfigError: A wording means no class of the table, or is all that a class has.
         """
         classes = dict(self.classes)
         for text in wordings:
@@ -101,7 +101,14 @@ class PromptTable:
                     remedy=f"known classes: {', '.join(self.classes)}",
                 )
             entry = classes[name]
-            classes[name] = replace(entry, held_out=(*entry.held_out, clean_prompt(text)))
+            asked = tuple(one for one in entry.prompts if comparable(one) != comparable(text))
+            if not asked:
+                raise ConfigError(
+                    f"prompts.held_out: {text!r} is the only prompt of {name!r}",
+                    remedy="give the class another prompt in the file that prompts.table names",
+                )
+            held_out = (*entry.held_out, clean_prompt(text))
+            classes[name] = replace(entry, prompts=asked, held_out=held_out)
         return PromptTable(classes, self.templates)
 
     def related(self, first: str, second: str) -> bool:
