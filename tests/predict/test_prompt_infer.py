@@ -114,6 +114,32 @@ class TestFiles:
         assert "2 were done before" in infer(prompt_run, photos, *words).output
         assert "done before" not in infer(prompt_run, photos, *words, "--prompt", "crack").output
 
+    def test_rows_of_finished_pictures_stay_in_the_table(self, prompt_run, photos, tmp_path):
+        out = tmp_path / "out"
+        words = ["--save", str(out), "--prompt", "segment crack", "--skip-existing"]
+        infer(prompt_run, photos, *words)
+        (photos / "site 2.jpg").write_bytes((photos / "site 0.jpg").read_bytes())
+        assert "2 were done before" in infer(prompt_run, photos, *words).output
+        with (out / "answers.csv").open(newline="") as stream:
+            assert len(list(csv.DictReader(stream))) == 3
+
+    def test_masks_of_other_settings_are_not_taken_for_finished(
+        self, prompt_run, photos, tmp_path, monkeypatch
+    ):
+        out, words = tmp_path / "out", ["--prompt", "segment crack", "--skip-existing"]
+        infer(prompt_run, photos, "--save", str(out), *words, "--threshold", "0.001")
+
+        def stopped(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(PromptPredictor, "answer", stopped)
+            infer(prompt_run, photos, "--save", str(out), *words)
+        infer(prompt_run, photos, "--save", str(out), *words)
+        infer(prompt_run, photos, "--save", str(tmp_path / "fresh"), *words)
+        for path in (tmp_path / "fresh").glob("*__*.png"):
+            assert path.read_bytes() == (out / path.name).read_bytes()
+
     def test_the_output_folder_may_lie_among_the_pictures(self, prompt_run, photos):
         out = photos / "out"
         for _ in range(2):

@@ -17,7 +17,7 @@ from faultline.predict.measure import measured_classes
 from faultline.predict.options import InferOptions, InferSummary, settings_hash
 from faultline.predict.predictor import Predictor
 from faultline.predict.resume import finished_rows
-from faultline.predict.table import TABLE_NAME, ResultTable
+from faultline.predict.table import TABLE_NAME, ResultTable, measured_columns
 from faultline.progress import Progress
 
 RECORD_NAME = "infer.json"
@@ -60,8 +60,8 @@ def infer(
     kept = finished_rows(jobs, save, made_with, options) if options.skip_existing else {}
     summary = InferSummary(len(jobs), save / TABLE_NAME, skipped=len(kept))
     record = {"made_with": made_with, "settings": settings}
-    classes = measured_classes(predictor.bundle.label_space)
-    with ResultTable(save, made_with, kept.values(), classes) as table:
+    columns = measured_columns(measured_classes(predictor.bundle.label_space))
+    with ResultTable(save, made_with, kept.values(), columns) as table:
         write_json(save / RECORD_NAME, {**record, "complete": False})
         left = [job for job in jobs if str(job.source) not in kept]
         answer_all(predictor, left, save, options, _Ledger(table, summary, progress))
@@ -80,7 +80,7 @@ class _Ledger:
     progress: Progress | None
 
     def __call__(self, done: Done) -> None:
-        self.table.add(done.row)
+        self.table.add(done.row.cells())
         summary = self.summary
         summary.decode_ms += 1e3 * done.decode
         summary.predict_ms += 1e3 * done.predict

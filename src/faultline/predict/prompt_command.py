@@ -7,10 +7,8 @@ size), one overlay per picture, `prompts.json` with what each prompt was underst
 
 from __future__ import annotations
 
-import csv
-import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from faultline.artifacts.bundle import Bundle
 from faultline.data.images import read_image
 from faultline.data.prompts import read_prompts, unique_prompts
 from faultline.errors import ConfigError, DataError, FaultlineError
-from faultline.files import write_json, write_text
+from faultline.files import write_json
 from faultline.predict.inputs import OVERLAY_SUFFIX, Job, find_jobs
 from faultline.predict.options import InferOptions, InferSummary, settings_hash
 from faultline.predict.overlay import draw_overlay
@@ -33,12 +31,16 @@ from faultline.predict.prompt_names import prompt_names, result_name
 from faultline.predict.prompted import PromptAnswer, PromptPredictor
 from faultline.predict.request import InferRequest
 from faultline.predict.stream import mapped
+from faultline.predict.table import Cells, ResultTable, read_rows
 from faultline.progress import progress_bar
 from faultline.types import LabelKind, LabelSpace
 
 RECORD_NAME = "prompts.json"
 TABLE_NAME = "answers.csv"
-_COLUMNS = ("file", "prompt", "class", "known", "mask", "share", "threshold", "time_ms", "error")
+_COLUMNS = (
+    "file", "prompt", "class", "known", "mask", "share", "threshold", "time_ms", "made_with",
+    "error",
+)  # fmt: skip
 _RULE = (
     "a space becomes _, other signs than ASCII letters, digits, '-', '.' and '_' become %XX; "
     "names beyond 150 bytes, or equal but for case, are cut or kept and marked with a hash"
@@ -143,7 +145,6 @@ class _Writer:
         self.prompts = [meaning.prompt for meaning in meanings]
         self.names = prompt_names(self.prompts)
         self.made_with = settings_hash({**predictor.predictor.describe(), "prompts": self.prompts})
-        self.rows: list[dict[str, Any]] = []
 
     def answer_all(self) -> InferSummary:
         """Answer the pictures of the request; failures are listed and the rest goes on."""
@@ -155,33 +156,35 @@ class _Writer:
         ]
         if not jobs:
             raise DataError("no pictures found outside the output folder", where=self.save)
-        done = [job for job in jobs if self.options.skip_existing and self._is_done(job)]
+        done = self._finished(jobs) if self.options.skip_existing else {}
         summary = InferSummary(len(jobs), self.save / TABLE_NAME, skipped=len(done))
-        left = [job for job in jobs if job not in done]
-        self._record()
-        try:
-            with progress_bar("pictures") as progress, ThreadPoolExecutor(2) as readers:
-                for number, decoded in enumerate(mapped(readers, _decode, left, 3), 1):
-                    self._one(decoded, summary)
-                    progress(len(done) + number, len(jobs))
-        finally:
-            self._write_table()
+        left = [job for job in jobs if job.source not in done]
+        kept = [row for rows in done.values() for row in rows]
+        with (
+            ResultTable(self.save, self.made_with, kept, _COLUMNS, TABLE_NAME) as table,
+            progress_bar("pictures") as progress,
+            ThreadPoolExecutor(2) as readers,
+        ):
+            self._record()
+            for number, decoded in enumerate(mapped(readers, _decode, left, 3), 1):
+                self._one(decoded, summary, table)
+                progress(len(done) + number, len(jobs))
         return summary
 
-    def _one(self, decoded: _Decoded, summary: InferSummary) -> None:
+    def _one(self, decoded: _Decoded, summary: InferSummary, table: ResultTable) -> None:
         source = str(decoded.job.source)
         if decoded.picture is None:
             summary.failed.append((source, decoded.error))
-            self.rows.append({"file": source, "error": decoded.error})
+            table.add({"file": source, "error": decoded.error})
             return
         answers = self.predictor.answer(decoded.picture, self.prompts)
         folder, stem = self.save / decoded.job.name.parent, decoded.job.name.name
+        if self.options.overlays:
+            write_picture(folder / f"{stem}{OVERLAY_SUFFIX}", _overlay(decoded.picture, answers))
         for answer in answers:
             path = folder / result_name(stem, self.names[answer.meaning.prompt])
             write_picture(path, answer.mask * np.uint8(255))
-            self.rows.append(self._row(source, path, answer))
-        if self.options.overlays:
-            write_picture(folder / f"{stem}{OVERLAY_SUFFIX}", _overlay(decoded.picture, answers))
+            table.add(self._row(source, path, answer))
         summary.written += 1
 
     def _row(self, source: str, path: Path, answer: PromptAnswer) -> dict[str, Any]:
@@ -196,18 +199,35 @@ class _Writer:
             "time_ms": f"{1e3 * answer.seconds:.1f}",
         }
 
-    def _is_done(self, job: Job) -> bool:
-        """Whether an earlier call with the same weights and prompts wrote every mask of a job."""
-        try:
-            record = (self.save / RECORD_NAME).read_text(encoding="utf-8")
-        except OSError:
-            return False
-        if f'"made_with": "{self.made_with}"' not in record:
-            return False
-        folder = self.save / job.name.parent
-        paths = [folder / result_name(job.name.name, name) for name in self.names.values()]
-        changed = job.source.stat().st_mtime
-        return all(path.is_file() and path.stat().st_mtime >= changed for path in paths)
+    def _finished(self, jobs: Sequence[Job]) -> dict[Path, list[Cells]]:
+        """Rows of the pictures that an earlier call with these weights and prompts finished."""
+        found = {
+            (cells["file"], cells["prompt"]): (cells, written)
+            for cells, written in read_rows(self.save, TABLE_NAME)
+            if cells.get("prompt")
+        }
+        finished = {job.source: self._rows_of(job, found) for job in jobs}
+        return {source: rows for source, rows in finished.items() if rows}
+
+    def _rows_of(
+        self, job: Job, found: Mapping[tuple[str, str], tuple[Cells, float]]
+    ) -> list[Cells]:
+        """Rows of one picture; none unless each was made as now and is newer than its mask."""
+        folder, stem = self.save / job.name.parent, job.name.name
+        if self.options.overlays and not (folder / f"{stem}{OVERLAY_SUFFIX}").is_file():
+            return []
+        rows = []
+        for prompt in self.prompts:
+            cells, written = found.get((str(job.source), prompt), ({}, 0.0))
+            path = folder / result_name(stem, self.names[prompt])
+            named = cells.get("mask") == path.relative_to(self.save).as_posix()
+            if cells.get("made_with") != self.made_with or not named or not path.is_file():
+                return []
+            # A mask newer than its row is of a call that was stopped before it could say so.
+            if not job.source.stat().st_mtime <= path.stat().st_mtime <= written:
+                return []
+            rows.append(cells)
+        return rows
 
     def _record(self) -> None:
         entries = []
@@ -225,14 +245,6 @@ class _Writer:
             "prompts": entries,
         }
         write_json(self.save / RECORD_NAME, values)
-
-    def _write_table(self) -> None:
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, _COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        text = stream.getvalue().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        write_text(self.save / TABLE_NAME, text)
 
 
 def _decode(job: Job) -> _Decoded:

@@ -18,7 +18,7 @@ def finished_rows(
     A picture is finished if its row has no error and was made with the same bundle and settings,
     every result asked for is there, and nothing is newer than what was made from it.
     """
-    found = read_rows(save)
+    found = {cells["file"]: (cells, written) for cells, written in read_rows(save)}
     kept = {}
     for job in jobs:
         cells, written = found.get(str(job.source), ({}, 0.0))

@@ -1,14 +1,15 @@
-"""The table of results: one CSV row per picture, written while it grows, in place when complete."""
+"""The table of results: a CSV that is written while it grows, and in place when complete."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from faultline.errors import OutputError
 from faultline.files import check_folder
@@ -23,6 +24,11 @@ COLUMNS = (
     "made_with", "error",
 )  # fmt: skip
 """Where a picture may hold several classes, two columns per class follow: share and components."""
+
+
+def measured_columns(classes: Sequence[str] = ()) -> list[str]:
+    """Columns of `measurements.csv`, with those of the classes that have columns of their own."""
+    return [*COLUMNS, *(key for name in classes for key in class_columns(name))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Row:
 
 
 class ResultTable:
-    """Collects rows in `measurements.csv.part`, which becomes `measurements.csv` at the end.
+    """Collects rows in `NAME.csv.part`, which becomes `NAME.csv` at the end.
 
     Each row reaches the file at once. A run that was stopped leaves the part behind, and the
     table of an earlier run as it was.
@@ -61,7 +67,8 @@ class ResultTable:
         folder: The output folder, made if needed.
         made_with: Short name of bundle and settings, entered in each row.
         kept: Rows of an earlier run that go first.
-        classes: Names of the classes that have columns of their own.
+        columns: In their order; `made_with` among them.
+        name: Of the file.
 
     Raises:
         OutputError: The folder cannot be written.
@@ -72,11 +79,12 @@ class ResultTable:
         folder: Path,
         made_with: str = "",
         kept: Iterable[Cells] = (),
-        classes: Sequence[str] = (),
+        columns: Sequence[str] = COLUMNS,
+        name: str = TABLE_NAME,
     ) -> None:
         self._made_with = made_with
-        self.path = folder / TABLE_NAME
-        self._part = part_path(folder)
+        self.path = folder / name
+        self._part = part_path(folder, name)
         check_folder(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +92,6 @@ class ResultTable:
             self._stream = self._part.open(
                 "w", encoding="utf-8", errors="surrogateescape", newline=""
             )
-            columns = [*COLUMNS, *(key for name in classes for key in class_columns(name))]
             self._writer = csv.DictWriter(self._stream, columns, extrasaction="ignore", restval="")
             self._writer.writeheader()
             self._writer.writerows(kept)
@@ -92,14 +99,14 @@ class ResultTable:
         except OSError as error:
             raise _unwritable(self._part, error) from error
 
-    def add(self, row: Row) -> None:
-        """Append `row`.
+    def add(self, cells: Mapping[str, Any]) -> None:
+        """Append a row, by column.
 
         Raises:
             OutputError: It cannot be written.
         """
         try:
-            self._writer.writerow({**row.cells(), "made_with": self._made_with})
+            self._writer.writerow({**cells, "made_with": self._made_with})
             self._stream.flush()
         except OSError as error:
             raise _unwritable(self._part, error) from error
@@ -130,19 +137,18 @@ def class_columns(name: str) -> tuple[str, str]:
     return f"{name}_share", f"{name}_components"
 
 
-def part_path(folder: Path) -> Path:
+def part_path(folder: Path, name: str = TABLE_NAME) -> Path:
     """Where the table grows."""
-    return folder / f"{TABLE_NAME}.part"
+    return folder / f"{name}.part"
 
 
-def read_rows(folder: Path) -> dict[str, tuple[Cells, float]]:
-    """Rows of earlier calls, complete and stopped ones: file -> (cells, time of writing).
+def read_rows(folder: Path, name: str = TABLE_NAME) -> Iterator[tuple[Cells, float]]:
+    """Rows of earlier calls, complete and stopped ones, the latest last: (cells, time of writing).
 
     The time is that of the table's last change, in seconds since the epoch. A last line without
     its end is left out.
     """
-    rows: dict[str, tuple[Cells, float]] = {}
-    for path in (folder / TABLE_NAME, part_path(folder)):
+    for path in (folder / name, part_path(folder, name)):
         try:
             text = path.read_bytes().decode("utf-8", errors="surrogateescape")
             written = path.stat().st_mtime
@@ -151,8 +157,7 @@ def read_rows(folder: Path) -> dict[str, tuple[Cells, float]]:
         whole = text[: text.rfind("\n") + 1]
         for row in csv.DictReader(io.StringIO(whole, newline="")):
             if row.get("file") and row.get("error") is not None:
-                rows[row["file"]] = (row, written)
-    return rows
+                yield row, written
 
 
 def _class_cells(measures: ClassMeasures) -> Cells:
