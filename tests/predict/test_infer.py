@@ -23,6 +23,7 @@ from faultline.predict.infer import infer
 from faultline.predict.options import InferOptions
 from faultline.predict.overlay import draw_overlay
 from faultline.predict.predictor import Predictor
+from faultline.predict.submission import write_submission
 from faultline.types import LabelKind
 
 
@@ -121,6 +122,48 @@ def test_masks_of_several_classes(kind: LabelKind, make_bundle, photos: Path, tm
     assert_array_equal(mask, expected.foreground * 255)
     stain = cv2.imread(str(tmp_path / "out" / "0_stain_mask.png"), cv2.IMREAD_UNCHANGED)
     assert_array_equal(stain, expected.mask[2] * 255)
+
+
+def test_masks_of_classes_and_of_pictures_called_alike(
+    make_bundle, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "0_stain.png").write_bytes((photos / "1.png").read_bytes())
+    predictor = Predictor(make_bundle("local", LabelKind.MULTILABEL), device="cpu")
+    infer(predictor, photos, tmp_path / "out", InferOptions(overlays=False))
+    masks = [p for p in names(tmp_path / "out") if p.endswith("_mask.png")]
+    classes = len(predictor.bundle.label_space.names)
+    assert len(masks) == 5 * (1 + classes)
+    one, other = (tmp_path / "out" / f"{name}_mask.png" for name in ("0_stain", "0_stain_png"))
+    assert cv2.imread(str(one)).shape != cv2.imread(str(other)).shape
+
+
+def test_labels_beside_the_pictures_are_kept(
+    predictor: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "2_mask.png").write_bytes(b"a label")
+    with pytest.raises(OutputError, match="may be a label -> give another folder"):
+        infer(predictor, photos, photos)
+    assert (photos / "2_mask.png").read_bytes() == b"a label"
+    (photos / "2_mask.png").unlink()
+    assert infer(predictor, photos, photos).written == 4
+    assert infer(predictor, photos, photos).written == 4, "its own results are written again"
+
+
+def test_a_submission_names_folders_and_leaves_failures_out(
+    predictor: Predictor, photos: Path, tmp_path: Path, cracked, save_image
+) -> None:
+    for name in ("a/1.png", "b/1.png", "b/2.png"):
+        save_image(tmp_path / "new" / name, cracked())
+    inputs, space = [str(tmp_path / "new")], predictor.bundle.label_space
+    infer(predictor, inputs, tmp_path / "out")
+    path = write_submission(inputs, tmp_path / "out", space)
+    assert [row["ImageId"] for row in rows(path.parent, path.name)] == [
+        "a/1.png",
+        "b/1.png",
+        "2.png",
+    ]
+    write_submission(inputs, tmp_path / "out", space, {str(tmp_path / "new" / "b" / "1.png")})
+    assert [row["ImageId"] for row in rows(path.parent, path.name)] == ["a/1.png", "2.png"]
 
 
 def test_batches_give_the_same_results(predictor: Predictor, photos: Path, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from faultline.errors import DataError
-from faultline.predict.inputs import find_jobs
+from faultline.errors import DataError, OutputError
+from faultline.predict.inputs import class_mask_name, find_jobs, keep_foreign
 
 
 @pytest.fixture
@@ -126,3 +126,29 @@ def test_nothing_there(tmp_path: Path) -> None:
             find_jobs(inputs, tmp_path / "out")
     with pytest.raises(DataError, match="typo"):
         find_jobs([tmp_path / "typo"], tmp_path / "out")
+
+
+def test_a_picture_called_as_the_mask_of_a_class_is_told_apart(tmp_path: Path) -> None:
+    for name in ("wall.png", "wall_Crack.png", "wall_rust.png", "floor_crack.png"):
+        (tmp_path / name).touch()
+    jobs = find_jobs(tmp_path, tmp_path / "o", labels=("crack", "a/b"))
+    assert {job.name.name for job in jobs} == {"wall", "wall_Crack_png", "wall_rust", "floor_crack"}
+
+
+def test_a_class_name_is_no_folder(tmp_path: Path) -> None:
+    assert (
+        class_mask_name(Path("x/wall"), "dry rot/50% «ü»") == "x/wall_dry rot%2F50%25 «ü»_mask.png"
+    )
+    long = tmp_path / f"{'w' * 240}.png"
+    long.touch()
+    [job] = find_jobs(long, tmp_path, labels=("ä" * 60,))
+    assert len(class_mask_name(job.name, "ä" * 60).encode()) <= 255
+
+
+def test_what_others_wrote_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "a_mask.png").touch()
+    with pytest.raises(OutputError, match=r"a_mask\.png: is there already, and no earlier call"):
+        keep_foreign(tmp_path, "infer.json", ["b_mask.png", "a_mask.png"])
+    keep_foreign(tmp_path, "infer.json", ["b_mask.png"])
+    (tmp_path / "infer.json").touch()
+    keep_foreign(tmp_path, "infer.json", ["a_mask.png"])

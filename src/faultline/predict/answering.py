@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from faultline.artifacts.device import is_out_of_memory
 from faultline.data.images import read_image
 from faultline.errors import DataError
-from faultline.predict.inputs import MASK_SUFFIX, OVERLAY_SUFFIX, PANEL_SUFFIX, Job
+from faultline.predict.inputs import (
+    MASK_SUFFIX,
+    OVERLAY_SUFFIX,
+    PANEL_SUFFIX,
+    Job,
+    class_mask_name,
+)
 from faultline.predict.measure import measure, measure_classes
 from faultline.predict.options import InferOptions
 from faultline.predict.overlay import draw_overlay, four_panel
@@ -166,7 +172,7 @@ def _write(
         write_picture(save / f"{name}{PANEL_SUFFIX}", four_panel(picture, answer, space))
     if space.kind is LabelKind.MULTILABEL:
         for label, layer in zip(space.names, answer.mask, strict=True):
-            write_picture(save / f"{name}_{label}{MASK_SUFFIX}", layer * np.uint8(255))
+            write_picture(save / class_mask_name(name, label), layer * np.uint8(255))
     # The mask comes last: where it stands, the picture is finished.
     indices = space.kind is LabelKind.MULTICLASS
     mask = answer.mask if indices else answer.foreground * np.uint8(255)

@@ -76,7 +76,8 @@ def infer_masks(request: InferRequest) -> InferSummary:
             predictor, list(request.inputs), request.save, request.options, progress=progress
         )
     if request.options.format == "severstal":
-        path = write_submission(request.inputs, request.save, bundle.label_space)
+        failed = {file for file, _ in summary.failed}
+        path = write_submission(request.inputs, request.save, bundle.label_space, failed)
         request.say(f"Severstal rows {path}")
     return summary
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from faultline.files import write_json
 from faultline.predict.answering import Done, answer_all
-from faultline.predict.inputs import find_jobs
-from faultline.predict.measure import measured_classes
+from faultline.predict.inputs import MASK_SUFFIX, find_jobs, keep_foreign
+from faultline.predict.measure import mask_labels, measured_classes
 from faultline.predict.options import InferOptions, InferSummary, settings_hash
 from faultline.predict.predictor import Predictor
 from faultline.predict.resume import finished_rows
@@ -49,12 +49,13 @@ def infer(
 
     Raises:
         DataError: No picture is found, or an input does not exist.
-        OutputError: `save` cannot be written.
+        OutputError: `save` cannot be written, or holds masks that are not of an earlier call.
     """
     options = options or InferOptions()
     save = Path(save)
     start = time.perf_counter()
-    jobs = find_jobs(inputs, save)
+    jobs = find_jobs(inputs, save, labels=mask_labels(predictor.bundle.label_space))
+    keep_foreign(save, RECORD_NAME, (f"{job.name}{MASK_SUFFIX}" for job in jobs))
     settings = options.settings(predictor)
     made_with = settings_hash(settings)
     kept = finished_rows(jobs, save, made_with, options) if options.skip_existing else {}

@@ -6,12 +6,12 @@ import glob
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from faultline.data.images import IMAGE_SUFFIXES
-from faultline.errors import DataError
+from faultline.errors import DataError, OutputError
 
 MASK_SUFFIX = "_mask.png"
 OVERLAY_SUFFIX = "_overlay.png"
@@ -22,6 +22,8 @@ MAX_FILE_BYTES = 255
 _ENDING = 30
 """Bytes of a file name that are kept for what a result adds to the name of its picture."""
 _MARK_LENGTH = 9
+_FORBIDDEN = frozenset('%/\\:*?"<>|')
+"""Signs that some file system does not take in a name, and the one that stands for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ def find_jobs(
     save: Path | None,
     suffixes: Collection[str] = IMAGE_SUFFIXES,
     what: str = "pictures",
+    labels: Sequence[str] = (),
 ) -> list[Job]:
     """Every picture that `inputs` mean, once, in a stable order, with unique result names.
 
@@ -52,13 +55,15 @@ def find_jobs(
     Names: the picture's folder below the given folder, and its stem. Pictures that would meet in
     one name get first their differing folders and then their suffix added (`a/1_mask.png` and
     `b/1_mask.png`; `1_jpg_mask.png` and `1_png_mask.png`), all of them, so that none is special.
-    A name that leaves no room for an ending is cut and marked, see `shortened`.
+    So is a picture that is called as the mask of another's class is (`wall_crack.png` beside
+    `wall.png`). A name that leaves no room for an ending is cut and marked, see `shortened`.
 
     Args:
         inputs: Files, folders and globs.
         save: Where results go; None where they are only shown.
         suffixes: Of the files that folders and globs stand for, in lower case.
         what: What these files are, for messages.
+        labels: Classes that get a mask of their own, see `class_mask_name`.
 
     Raises:
         DataError: An input is empty or does not exist, or there is no such file at all.
@@ -80,7 +85,40 @@ def find_jobs(
             where=", ".join(str(one) for one in given) or "input",
             remedy=f"give files, folders or globs of {', '.join(sorted(suffixes))}",
         )
-    return _named(found)
+    return _named(found, [class_ending(label) for label in labels])
+
+
+def class_mask_name(name: Path, label: str) -> str:
+    """File name of the mask of the class `label`, for the name of a job."""
+    return f"{name}{class_ending(label)}{MASK_SUFFIX}"
+
+
+def class_ending(label: str) -> str:
+    """What stands for a class in names of masks; `%XX` for signs that file names may not have."""
+    signs = (f"%{ord(s):02X}" if s in _FORBIDDEN or ord(s) < 32 else s for s in label)
+    return f"_{''.join(signs)}"
+
+
+def keep_foreign(save: Path, record: str, names: Iterable[str]) -> None:
+    """Make sure that no file is written over that others made: labels are often called so.
+
+    Args:
+        save: The output folder.
+        record: File in it by which an earlier call says that it wrote there.
+        names: Of the files that would be written.
+
+    Raises:
+        OutputError: One of them is there, and no record.
+    """
+    if (save / record).is_file():
+        return
+    for name in names:
+        if (save / name).exists():
+            raise OutputError(
+                "is there already, and no earlier call wrote it: it may be a label",
+                where=save / name,
+                remedy="give another folder with --save",
+            )
 
 
 def _expand(text: str, suffixes: Collection[str]) -> Iterator[tuple[Path, Path]]:
@@ -137,17 +175,32 @@ def _fixed_part(pattern: Path) -> Path:
     return fixed
 
 
-def _named(found: dict[str, tuple[Path, Path]]) -> list[Job]:
+def _named(found: dict[str, tuple[Path, Path]], endings: Sequence[str]) -> list[Job]:
     names = {key: relative.with_suffix("") for key, (_, relative) in found.items()}
     _rename_clashes(names, _with_folders)
     _rename_clashes(names, lambda keys: {key: _with_suffix(key, names[key]) for key in keys})
+    mistaken = _mistaken(names, endings)
+    names.update({key: _with_suffix(key, names[key]) for key in mistaken})
     # Left are a file really called "1_jpg.png" beside "1.jpg" and "1.png", and the like.
     _rename_clashes(names, lambda keys: _numbered(keys, names))
-    return [Job(path, _with_room(names[key])) for key, (path, _) in found.items()]
+    longest = max((len(ending.encode()) for ending in endings), default=0)
+    room = MAX_FILE_BYTES - max(_ENDING, longest + len(MASK_SUFFIX))
+    return [
+        Job(path, names[key].with_name(shortened(names[key].name, room)))
+        for key, (path, _) in found.items()
+    ]
 
 
-def _with_room(name: Path) -> Path:
-    return name.with_name(shortened(name.name, MAX_FILE_BYTES - _ENDING))
+def _mistaken(names: Mapping[str, Path], endings: Sequence[str]) -> list[str]:
+    """Pictures whose name is that of another with the ending of a class."""
+    folded = {key: str(name).casefold() for key, name in names.items()}
+    taken = set(folded.values())
+    return [
+        key
+        for key, name in folded.items()
+        for end in {ending.casefold() for ending in endings}
+        if name.endswith(end) and name.removesuffix(end) in taken
+    ]
 
 
 def shortened(name: str, room: int) -> str:

@@ -140,6 +140,11 @@ def measured_classes(space: LabelSpace) -> tuple[str, ...]:
     return space.names[1:] if space.kind is LabelKind.MULTICLASS else space.names
 
 
+def mask_labels(space: LabelSpace) -> tuple[str, ...]:
+    """Names of the classes that get a mask of their own: those that do not exclude each other."""
+    return space.names if space.kind is LabelKind.MULTILABEL else ()
+
+
 def _measure_class(name: str, binary: Mask, min_size: int) -> ClassMeasures:
     share = cv2.countNonZero(binary) / max(1, binary.size)
     return ClassMeasures(name, share, keep_components(binary, min_size)[1])

@@ -21,7 +21,7 @@ from faultline.data.images import read_image
 from faultline.data.prompts import read_prompts, unique_prompts
 from faultline.errors import ConfigError, DataError, FaultlineError
 from faultline.files import write_json
-from faultline.predict.inputs import OVERLAY_SUFFIX, Job, find_jobs
+from faultline.predict.inputs import OVERLAY_SUFFIX, Job, find_jobs, keep_foreign
 from faultline.predict.options import InferOptions, InferSummary, settings_hash
 from faultline.predict.overlay import draw_overlay
 from faultline.predict.pictures import write_picture
@@ -156,6 +156,9 @@ class _Writer:
         ]
         if not jobs:
             raise DataError("no pictures found outside the output folder", where=self.save)
+        names = self.names.values()
+        written = (str(j.name.parent / result_name(j.name.name, n)) for j in jobs for n in names)
+        keep_foreign(self.save, RECORD_NAME, written)
         done = self._finished(jobs) if self.options.skip_existing else {}
         summary = InferSummary(len(jobs), self.save / TABLE_NAME, skipped=len(done))
         left = [job for job in jobs if job.source not in done]
