@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 
 import cv2
@@ -164,6 +165,15 @@ class TestInfer:
         lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
         assert set(first.splitlines()) <= set(lines)
         assert len(lines) == 6
+        later = (tmp_path / "out" / "predictions.csv").stat().st_mtime + 5
+        os.utime(pictures / "bar" / "new.png", (later, later))
+        assert run(*words, "--skip-existing") == 0
+        assert sum(seen) == 2, "another picture of the same name"
+
+    def test_there_is_no_scale_without_measures(self, steel_run, steel, tmp_path, capsys):
+        words = ("infer", "--weights", steel_run, "--input", steel, "--save", tmp_path)
+        assert run(*words, "--mm-per-px", "0.5") == 2
+        assert "'classification' measure nothing -> leave it out" in capsys.readouterr().err
 
     def test_a_threshold_by_hand_wins(self, steel_run, steel, tmp_path):
         words = ("infer", "--weights", steel_run, "--input", steel, "--save", tmp_path)

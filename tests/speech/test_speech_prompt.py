@@ -131,3 +131,5 @@ def test_infer_takes_the_spoken_prompt(monkeypatch, tmp_path):
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, DataError)
     assert len(asked) == 1
+    result = CliRunner().invoke(app, [w for w in words if w not in ("--speak", "p.wav")])
+    assert "has nothing to recognise -> add --speak" in str(result.exception)

@@ -112,6 +112,7 @@ def infer(
       faultline infer --weights prompted.safetensors --input photos/ --speak prompt.wav \
 --speech-weights runs/paraformer/latest
     """
+    from faultline.errors import ConfigError
     from faultline.predict.command import infer_weights
     from faultline.predict.options import InferOptions
 
@@ -119,6 +120,8 @@ def infer(
         from faultline.config import asked_threshold
 
         threshold = asked_threshold(file=config)
+    if speech_weights is not None and speak is None:
+        raise ConfigError("--speech-weights has nothing to recognise", remedy="add --speak FILE")
     if speak is not None:
         from faultline.artifacts.bundle import load_bundle
         from faultline.predict.prompt_meaning import known_prompts

@@ -202,13 +202,28 @@ def named_in(text: str, names: Sequence[str]) -> list[str]:
 
 
 def _finished(request: InferRequest, made_with: str, names: Sequence[str]) -> dict[str, Answer]:
-    """Answers of an earlier call with the same bundle and settings, by file."""
+    """Answers of an earlier call with the same bundle and settings, by file.
+
+    A picture that was written since then needs a new one.
+    """
     if not request.options.skip_existing:
         return {}
-    if request.options.format == "json":
-        return _from_json(request.save / JSON_NAME, made_with, names)
+    as_json = request.options.format == "json"
+    path = request.save / (JSON_NAME if as_json else TABLE_NAME)
+    found = (_from_json if as_json else _from_table)(path, made_with, names)
+    return {file: answer for file, answer in found.items() if _is_older(Path(file), path)}
+
+
+def _is_older(path: Path, than: Path) -> bool:
     try:
-        text = (request.save / TABLE_NAME).read_text(encoding="utf-8")
+        return path.stat().st_mtime <= than.stat().st_mtime
+    except OSError:
+        return False
+
+
+def _from_table(path: Path, made_with: str, names: Sequence[str]) -> dict[str, Answer]:
+    try:
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return {}
     found = {}

@@ -47,6 +47,7 @@ def infer_weights(
     known_task(bundle)
     check_format(options.format, bundle.task)
     check_prompts(options, bundle)
+    check_scale(options, bundle.task)
     check_folder(save)
     request = InferRequest(
         bundle, list(inputs), Path(save), options, threshold, tta, device, precision, say
@@ -93,6 +94,19 @@ def known_task(bundle: Bundle) -> None:
             f"is made for the task {bundle.task!r}, which this command does not do",
             where=bundle.source,
             remedy=f"give weights of {', '.join(TASKS.names())}, or use that task's own command",
+        )
+
+
+def check_scale(options: InferOptions, task: str) -> None:
+    """Make sure that a scale has something to measure.
+
+    Raises:
+        ConfigError: These weights measure nothing.
+    """
+    if options.mm_per_px is not None and task != SEGMENTATION:
+        raise ConfigError(
+            f"--mm-per-px: weights of the task {task!r} measure nothing",
+            remedy="leave it out, or give weights of segmentation",
         )
 
 
