@@ -102,8 +102,9 @@ def test_wrong_settings_are_all_named_at_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_toy_task_is_learnt_in_three_minutes(tmp_path):
-    words = ["data=toy", "trainer.max_time=3m", f"output_dir={tmp_path}",
+def test_the_toy_task_is_learnt(tmp_path):
+    # Fewer steps than two cores make in three minutes: what is learnt must not depend on the load.
+    words = ["data=toy", "trainer.max_steps=400", f"output_dir={tmp_path}",
              "trainer.tensorboard=false"]  # fmt: skip
     result = train_speech(load_speech_config(words), say=silent)
     assert result.results["best"]["token_accuracy"] >= 0.98
