@@ -210,13 +210,17 @@ def _finished(request: InferRequest, made_with: str, names: Sequence[str]) -> di
         return {}
     as_json = request.options.format == "json"
     path = request.save / (JSON_NAME if as_json else TABLE_NAME)
-    found = (_from_json if as_json else _from_table)(path, made_with, names)
-    return {file: answer for file, answer in found.items() if _is_older(Path(file), path)}
-
-
-def _is_older(path: Path, than: Path) -> bool:
     try:
-        return path.stat().st_mtime <= than.stat().st_mtime
+        written = path.stat().st_mtime
+    except OSError:
+        return {}
+    found = (_from_json if as_json else _from_table)(path, made_with, names)
+    return {file: answer for file, answer in found.items() if _is_older(Path(file), written)}
+
+
+def _is_older(path: Path, written: float) -> bool:
+    try:
+        return path.stat().st_mtime <= written
     except OSError:
         return False
 

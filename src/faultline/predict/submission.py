@@ -51,8 +51,8 @@ def write_submission(
 
 def _mask(job: Job, save: Path, space: LabelSpace) -> NDArray[np.uint8] | None:
     """The mask that was written for `job`, as `Prediction.mask` describes it; None if none was."""
-    if space.kind is LabelKind.MULTILABEL:
-        layers = [_read(save / class_mask_name(job.name, label)) for label in space.names]
+    if labels := mask_labels(space):
+        layers = [_read(save / class_mask_name(job.name, label)) for label in labels]
         found = [layer for layer in layers if layer is not None]
         return (np.stack(found) > 0).view(np.uint8) if len(found) == len(layers) else None
     mask = _read(save / f"{job.name}{MASK_SUFFIX}")
