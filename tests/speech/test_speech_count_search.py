@@ -44,7 +44,7 @@ class Decoder:
 def test_unsure_clips_get_their_surest_number_and_sure_ones_are_left():
     decode = Decoder([5, 3, 6, 9])
     found = answers([4, 3, 8, 3], [0.5, SURE + 0.01, 0.5, 0.5])
-    searched = search_counts(found, torch.full((4,), 20), decode, reach=2)
+    searched = search_counts(found, found.lengths, torch.full((4,), 20), decode, reach=2)
     assert searched.lengths.tolist() == [5, 3, 6, 3]
     assert {row for row, _ in decode.asked} == {0, 2, 3}
     for row, number in enumerate(searched.lengths.tolist()):
@@ -57,7 +57,7 @@ def test_unsure_clips_get_their_surest_number_and_sure_ones_are_left():
 def test_numbers_stay_within_two_and_the_frames():
     decode = Decoder([1, 6, 4])
     found = answers([2, 5, 0], [0.5, 0.5, 0.5])
-    searched = search_counts(found, torch.tensor([9, 5, 9]), decode, reach=3)
+    searched = search_counts(found, found.lengths, torch.tensor([9, 5, 9]), decode, reach=3)
     assert searched.lengths.tolist() == [2, 5, 0]
     assert sorted(decode.asked) == [(0, 3), (0, 4), (0, 5), (1, 2), (1, 3), (1, 4)]
 
@@ -73,8 +73,18 @@ def test_one_unsure_token_of_a_long_sure_answer_is_enough():
     found.confidence[0, 7] = 0.3
     assert log_surety(found).exp().min() > 0.9
     torch.testing.assert_close(least_sure(found), torch.tensor([0.3, 0.95]))
-    searched = search_counts(found, torch.full((2,), 90), Decoder([29, 29], 0.95), reach=2)
+    decode = Decoder([29, 29], 0.95)
+    searched = search_counts(found, found.lengths, torch.full((2,), 90), decode, reach=2)
     assert searched.lengths.tolist() == [29, 30]
+
+
+def test_numbers_are_counted_from_the_places_and_not_from_the_text():
+    decode = Decoder([3])
+    searched = search_counts(
+        answers([2], [0.5]), torch.tensor([6]), torch.tensor([9]), decode, reach=3
+    )
+    assert sorted(decode.asked) == [(0, 3), (0, 4), (0, 5), (0, 7), (0, 8), (0, 9)]
+    assert searched.lengths.tolist() == [3]
 
 
 def test_an_answer_without_tokens_has_none_to_be_unsure_of():
@@ -99,7 +109,7 @@ def network(**settings):
 
 @torch.no_grad()
 def test_a_network_gets_surer_and_answers_a_batch_as_it_answers_one_by_one(clips):
-    net = network(search=2)
+    net = network(search=2, spare=0)
     plain, searched = net(*clips), net.recognise(*clips)
     assert (log_surety(searched) >= log_surety(plain)).all()
     assert (searched.lengths != plain.lengths).any()
@@ -115,12 +125,14 @@ def test_a_network_gets_surer_and_answers_a_batch_as_it_answers_one_by_one(clips
 
 @torch.no_grad()
 @pytest.mark.parametrize("unsure", [0, 2, 4])
-def test_without_a_branch_the_answers_are_the_same(clips, monkeypatch, unsure):
-    net = network(search=3)
+@pytest.mark.parametrize("spare", [0, 4])
+def test_without_a_branch_the_answers_are_the_same(clips, monkeypatch, unsure, spare):
+    net = network(search=3, spare=spare)
     order = least_sure(net(*clips)).sort().values.tolist()
     edges = [0.0, *[(low + high) / 2 for low, high in itertools.pairwise(order)], 1.1]
     monkeypatch.setattr("faultline.speech.paraformer.count_search.SURE", edges[unsure])
-    assert int(is_unsure(net(*clips)).sum()) == unsure
+    plain = net(*clips)
+    assert int(is_unsure(plain, plain.lengths + 1).sum()) == unsure
     wanted, found = net.recognise(*clips), net.recognise_at_once(*clips)
     longer = lengthened(wanted, found.tokens.shape[1] - wanted.tokens.shape[1])
     for ours, theirs in zip(longer, found, strict=True):

@@ -76,7 +76,7 @@ def outputs(**more):
         "ctc_logits": torch.randn(1, 6, 5), "frames": torch.tensor([6]),
         "logits": torch.randn(1, 3, 5), "targets": torch.tensor([[4, 4, 3]]),
         "target_lengths": torch.tensor([3]), "first_pass": torch.tensor([[4, 1, 3]]),
-        "counts": torch.tensor([2.5]),
+        "counts": torch.tensor([2.5]), "counted": torch.tensor([2]),
     }  # fmt: skip
     return TrainingOutputs(**{**values, **more})
 
@@ -86,6 +86,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts():
     parts = speech_losses(outputs(), torch.tensor([[4, 4]]), torch.tensor([2]), config)
     wanted = 0.3 * parts["ctc"] + 0.7 * parts["ce"] + 2.0 * parts["quantity"]
     assert torch.allclose(parts["loss"], wanted)
+    assert float(parts["quantity"]) == pytest.approx(0.25), "of what is counted, not of the targets"
     assert set(parts) == {"loss", "ctc", "ce", "quantity"}
     causal = speech_losses(outputs(counts=None), torch.tensor([[4, 4]]), torch.tensor([2]), config)
     assert set(causal) == {"loss", "ctc", "ce"}

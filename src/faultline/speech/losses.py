@@ -83,7 +83,8 @@ def speech_losses(
     )
     total = config.ctc * parts["ctc"] + (1 - config.ctc) * parts["ce"]
     if outputs.counts is not None:
-        parts["quantity"] = quantity_loss(outputs.counts, outputs.target_lengths)
+        assert outputs.counted is not None
+        parts["quantity"] = quantity_loss(outputs.counts, outputs.counted)
         total = total + config.quantity * parts["quantity"]
     return {"loss": total, **parts}
 

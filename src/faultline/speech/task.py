@@ -79,7 +79,7 @@ class SpeechTask(TrainingTask):
             recognised=self.network.recognise(batch.features, batch.lengths),
             right=right,
             tokens=tokens,
-            wanted=None if outputs.counts is None else outputs.target_lengths,
+            wanted=outputs.counted,
         )
 
     def loss_in_force(self) -> dict[str, Any]:
@@ -118,5 +118,4 @@ def validate(task: SpeechTask, batches: Any, count: Any) -> None:
         outputs = network.outputs(moved.features, moved.lengths, moved.tokens, moved.token_lengths)
         right, tokens = token_accuracy(outputs)
         recognised = network.recognise(moved.features, moved.lengths)
-        wanted = None if outputs.counts is None else outputs.target_lengths
-        count(task, Validated(recognised, right, tokens, wanted), moved)
+        count(task, Validated(recognised, right, tokens, outputs.counted), moved)

@@ -1,10 +1,9 @@
-"""Other numbers of tokens for clips that the decoder is unsure of.
+"""Other numbers of places for clips that the decoder is unsure of.
 
-What CIF counts wrong, the decoder spells wrong: with a voice that training did not have, most
-mistakes are a count that is off by one or two. The decoder sees the whole clip, and is surer of a
-text of the right length than of any other. So unsure clips are decoded again with the weights
-scaled to nearby numbers, and the surest answer is kept. It stays parallel: all clips at once, once
-a number; or, for a graph without branches, all clips and numbers in one batch.
+The decoder sees the whole clip, and is surer of a text that is right than of any other. So unsure
+clips are decoded again with the weights scaled to nearby numbers, and the surest answer is kept.
+It stays parallel: all clips at once, once a number; or, for a graph without branches, all clips and
+numbers in one batch.
 """
 
 from __future__ import annotations
@@ -28,20 +27,25 @@ FEWEST = 2  # a character and the end of the sentence: silence stays silence
 
 
 def search_counts(
-    found: Recognised, frames: Tensor, decode: Callable[[Tensor, Tensor], Recognised], reach: int
+    found: Recognised,
+    places: Tensor,
+    frames: Tensor,
+    decode: Callable[[Tensor, Tensor], Recognised],
+    reach: int,
 ) -> Recognised:
-    """`found`, with unsure answers replaced by the surest of those with other numbers of tokens.
+    """`found`, with unsure answers replaced by the surest of those with other numbers of places.
 
     Args:
         found: Answers to B clips.
+        places: With how many places each was decoded, (B,).
         frames: Real frames, (B,), which no number exceeds.
-        decode: From positions of clips (R,) and numbers of tokens (R,) to their answers.
-        reach: How far from the number that was counted others are tried.
+        decode: From positions of clips (R,) and numbers of places (R,) to their answers.
+        reach: How far from `places` others are tried.
     """
-    counted, best = found.lengths, log_surety(found)
-    unsure = is_unsure(found)
+    best = log_surety(found)
+    unsure = is_unsure(found, places)
     for step in _steps(reach):
-        number = counted + step
+        number = places + step
         rows = (unsure & (number >= FEWEST) & (number <= frames)).nonzero()[:, 0]
         if not len(rows):
             continue
@@ -54,7 +58,11 @@ def search_counts(
 
 
 def search_counts_at_once(
-    found: Recognised, frames: Tensor, decode: Callable[[Tensor, Tensor], Recognised], reach: int
+    found: Recognised,
+    places: Tensor,
+    frames: Tensor,
+    decode: Callable[[Tensor, Tensor], Recognised],
+    reach: int,
 ) -> Recognised:
     """The same as `search_counts`, all numbers in one batch and without a branch, for export.
 
@@ -63,21 +71,22 @@ def search_counts_at_once(
 
     Args:
         found: Answers to B clips, (B, L).
+        places: With how many places each was decoded, (B,).
         frames: Real frames, (B,).
-        decode: From positions of clips (R,) and numbers of tokens (S, R) to the answers to them,
+        decode: From positions of clips (R,) and numbers of places (S, R) to the answers to them,
             (S R, L + reach).
-        reach: How far from the number that was counted others are tried; S is twice as much.
+        reach: How far from `places` others are tried; S is twice as much.
 
     Returns:
         (B, L + reach).
     """
-    unsure = is_unsure(found)
+    unsure = is_unsure(found, places)
     some: Any = unsure.sum(0).clamp_min(1).item()
     torch._check(some >= 1)
     torch._check(some <= len(frames))
     rows = unsure.int().topk(some).indices
     steps = torch.tensor(list(_steps(reach)), device=frames.device)
-    number = found.lengths[rows] + steps[:, None]
+    number = places[rows] + steps[:, None]
     other = decode(rows, number)
     tried = unsure[rows] & (number >= FEWEST) & (number <= frames[rows])
     surety = log_surety(other).view(number.shape).masked_fill(~tried, float("-inf"))
@@ -96,9 +105,9 @@ def search_counts_at_once(
     return Recognised(*parts)._replace(counts=found.counts)
 
 
-def is_unsure(found: Recognised) -> Tensor:
-    """Which answers are looked at again, (B,) bool."""
-    return (least_sure(found) < SURE) & (found.lengths >= FEWEST)
+def is_unsure(found: Recognised, places: Tensor) -> Tensor:
+    """Which answers, decoded with so many places (B,), are looked at again: (B,) bool."""
+    return (least_sure(found) < SURE) & (places >= FEWEST)
 
 
 def _steps(reach: int) -> Iterator[int]:

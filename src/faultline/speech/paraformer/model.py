@@ -6,7 +6,7 @@ Shapes: B batch, T windows, M mel channels, T' frames, D width, L tokens, V voca
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +28,35 @@ from faultline.speech.paraformer.network import (
     Recognised,
     RecogniserNetwork,
     TrainingOutputs,
-    append_token,
     without_specials,
 )
 from faultline.speech.paraformer.phrase_choice import Spelling, prefer_phrases
 from faultline.speech.paraformer.sampler import glance
-from faultline.speech.tokenizer import END_ID
+from faultline.speech.paraformer.spare_places import (
+    filled_with_ends,
+    up_to_first_end,
+    with_spare_places,
+)
+
+
+class Encoded(NamedTuple):
+    """Clips that the encoder and the predictor have seen.
+
+    Attributes:
+        hidden: (B, T', D), zero at padding.
+        mask: (B, T'), True for real frames.
+        frames: Real frames, (B,).
+        alpha: (B, T').
+    """
+
+    hidden: Tensor
+    mask: Tensor
+    frames: Tensor
+    alpha: Tensor
+
+    def of(self, rows: Tensor) -> Encoded:
+        """Only the clips at positions `rows` (R,)."""
+        return Encoded(*(part[rows] for part in self))
 
 
 @RECOGNISERS.register("paraformer")
@@ -57,8 +80,10 @@ class Paraformer(RecogniserNetwork):
         sampling: Share of the wrong tokens whose number is shown in the second pass (lambda).
         tail: What is added to the sum of weights before it is cut to a number of tokens.
         tokens_per_frame: Mean of the training set, by which the predictor starts.
-        search: How far from the number that was counted others are tried, for clips that the
-            decoder is unsure of; 0 for never.
+        spare: Places beyond those of the text that training adds at most; see `with_spare_places`.
+            Half as many are added to the number that is counted. 0 as in the paper.
+        search: How far from that number others are tried, for clips that the decoder is unsure
+            of; 0 for never.
     """
 
     def __init__(
@@ -78,8 +103,10 @@ class Paraformer(RecogniserNetwork):
         sampling: float = 0.3,
         tail: float = TAIL,
         tokens_per_frame: float = 0.25,
+        spare: int = 4,
         search: int = 2,
     ) -> None:
+        require(0 <= spare <= 16, "spare", spare, "0 to 16")
         require(0 <= search <= 8, "search", search, "0 to 8")
         require(0 <= sampling <= 1, "sampling", sampling, "0 to 1")
         require(0 <= tail < 1, "tail", tail, "0 to less than 1")
@@ -91,6 +118,7 @@ class Paraformer(RecogniserNetwork):
         )
         self.sampling = sampling
         self.tail = tail
+        self.spare = spare
         self.search = search
         self.predictor = WeightPredictor(dim, tokens_per_frame)
         self.embedding = nn.Embedding(vocabulary, dim)
@@ -102,15 +130,17 @@ class Paraformer(RecogniserNetwork):
     def outputs(
         self, features: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor
     ) -> TrainingOutputs:
-        """Two passes of the decoder; exactly as many vectors as the transcript has tokens."""
+        """Two passes of the decoder; as many vectors as the transcript has tokens, or some more."""
         hidden, mask, frames = self.encoder(features, lengths)  # (B, T', D), (B, T'), (B,)
         alpha = self.predictor(hidden, mask)  # (B, T')
         # An end of sentence behind every text: if the last vector is lost, it is only this one.
-        targets = append_token(tokens, token_lengths, END_ID)
         wanted = token_lengths + (token_lengths > 0)
-        targets = targets.masked_fill(~real_frames(wanted, targets.shape[1]), 0)
-        token_mask = real_frames(wanted, targets.shape[1])  # (B, L)
-        vectors = integrate(scale_to_count(alpha, wanted), hidden, targets.shape[1])  # (B, L, D)
+        places = wanted
+        if self.training and self.spare:
+            places = with_spare_places(wanted, frames, self.spare)
+        targets = filled_with_ends(tokens, token_lengths, places)
+        token_mask = real_frames(places, targets.shape[1])  # (B, L)
+        vectors = integrate(scale_to_count(alpha, places), hidden, targets.shape[1])  # (B, L, D)
         with torch.no_grad():
             first = without_specials(self.decoder(vectors, token_mask, hidden, mask)).argmax(-1)
         if self.training and self.sampling:
@@ -121,9 +151,10 @@ class Paraformer(RecogniserNetwork):
             frames=frames,
             logits=self.decoder(vectors, token_mask, hidden, mask),
             targets=targets,
-            target_lengths=wanted,
+            target_lengths=places,
             first_pass=first,
             counts=alpha.sum(1),
+            counted=wanted,
         )
 
     def weights(self, features: Tensor, lengths: Tensor) -> Tensor:
@@ -132,98 +163,96 @@ class Paraformer(RecogniserNetwork):
         return self.predictor(hidden, mask)  # type: ignore[no-any-return]
 
     def forward(self, features: Tensor, lengths: Tensor) -> Recognised:
-        """Answers to (B, T, M)."""
+        """Answers to (B, T, M), decoded once."""
         return self.answer(*self.encoder(features, lengths))
 
     def answer(self, hidden: Tensor, mask: Tensor, frames: Tensor) -> Recognised:
-        """Answers to encoded clips: L is the largest number that fires, and at least 1.
+        """Answers to encoded clips, decoded once: L is the largest number of places, at least 1.
 
         Args:
             hidden: (B, T', D) of the encoder, zero at padding.
             mask: (B, T'), True for real frames.
             frames: Real frames, (B,).
         """
-        alpha, number = self._counted(hidden, mask, frames)
-        return self._decoded(alpha, number, hidden, mask, frames)
+        clips = Encoded(hidden, mask, frames, self.predictor(hidden, mask))
+        return self._decoded(clips, self._places(clips))
 
     def recognise(
         self, features: Tensor, lengths: Tensor, phrases: Sequence[Sequence[int]] = ()
     ) -> Recognised:
-        """`forward`, and other numbers of tokens where the decoder is unsure; see `search`.
+        """`forward`, and other numbers of places where the decoder is unsure; see `search`.
 
         Args:
             features: (B, T, M).
             lengths: (B,).
             phrases: Tokens of texts that are expected; see `prefer_phrases`.
         """
-        hidden, mask, frames = self.encoder(features, lengths)
-        alpha, number = self._counted(hidden, mask, frames)
-        found = self._decoded(alpha, number, hidden, mask, frames)
+        clips = self._encoded(features, lengths)
+        places = self._places(clips)
+        found = self._decoded(clips, places)
 
         def decode(rows: Tensor, number: Tensor) -> Recognised:
-            scaled = scale_to_count(alpha[rows], number)
-            return self._decoded(scaled, number, hidden[rows], mask[rows], frames[rows])
+            return self._decoded(clips.of(rows), number)
 
         def spell(rows: Tensor, tokens: int) -> Spelling:
-            number = torch.full_like(rows, tokens)
-            scaled = scale_to_count(alpha[rows], number)
-            logits = self._logits(scaled, real_frames(number, tokens), hidden[rows], mask[rows])
-            return logits.log_softmax(-1), *token_spans(scaled, tokens, frames[rows])
+            some, number = clips.of(rows), torch.full_like(rows, tokens)
+            scaled = scale_to_count(some.alpha, number)
+            logits = self._logits(some, scaled, real_frames(number, tokens))
+            return logits.log_softmax(-1), *token_spans(scaled, tokens, some.frames)
 
         if self.search:
-            found = search_counts(found, frames, decode, self.search)
-        return prefer_phrases(found, frames, phrases, spell) if phrases else found
+            found = search_counts(found, places, clips.frames, decode, self.search)
+        return prefer_phrases(found, clips.frames, phrases, spell) if phrases else found
 
     def recognise_at_once(self, features: Tensor, lengths: Tensor) -> Recognised:
         """`recognise` without a branch, for export; see `search_counts_at_once`."""
-        hidden, mask, frames = self.encoder(features, lengths)
-        alpha, number = self._counted(hidden, mask, frames)
-        found = self._decoded(alpha, number, hidden, mask, frames)
+        clips = self._encoded(features, lengths)
+        places = self._places(clips)
+        found = self._decoded(clips, places)
         if not self.search:
             return found
         times, size = 2 * self.search, found.tokens.shape[1] + self.search
 
         def decode(rows: Tensor, number: Tensor) -> Recognised:
             rows = rows.repeat(times)
-            number = number.clamp_min(1).flatten().minimum(frames[rows])
-            scaled = scale_to_count(alpha[rows], number)
-            return self._decoded(scaled, number, hidden[rows], mask[rows], frames[rows], size)
+            number = number.clamp_min(1).flatten().minimum(clips.frames[rows])
+            return self._decoded(clips.of(rows), number, size)
 
-        return search_counts_at_once(found, frames, decode, self.search)
+        return search_counts_at_once(found, places, clips.frames, decode, self.search)
 
-    def _counted(self, hidden: Tensor, mask: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights (B, T') and the number of tokens that they fire (B,)."""
-        alpha = self.predictor(hidden, mask)
-        return alpha, fired(alpha, self.tail).minimum(frames)
+    def _encoded(self, features: Tensor, lengths: Tensor) -> Encoded:
+        hidden, mask, frames = self.encoder(features, lengths)
+        return Encoded(hidden, mask, frames, self.predictor(hidden, mask))
 
-    def _decoded(
-        self,
-        alpha: Tensor,
-        number: Tensor,
-        hidden: Tensor,
-        mask: Tensor,
-        frames: Tensor,
-        size: Any = None,
-    ) -> Recognised:
-        """Answers of `number` tokens (B,) each, from weights (B, T'); L is `size`, or the most."""
+    def _places(self, clips: Encoded) -> Tensor:
+        """Number of tokens that fire, and half the spare places where any does: (B,)."""
+        number = fired(clips.alpha, self.tail)
+        return (number + (number > 0) * (self.spare // 2)).minimum(clips.frames)
+
+    def _decoded(self, clips: Encoded, places: Tensor, size: Any = None) -> Recognised:
+        """Answers of so many places (B,), cut at the first end; L is `size`, or the most."""
         if size is None:
             # `item`, not `int`: an export keeps it as a size that is known at run time only.
-            size = number.max().clamp_min(1).item()
+            size = places.max().clamp_min(1).item()
             torch._check(size >= 1)
-        token_mask = real_frames(number, size)
-        logits = self._logits(alpha, token_mask, hidden, mask)
+        token_mask = real_frames(places, size)
+        logits = self._logits(clips, scale_to_count(clips.alpha, places), token_mask)
         confidence, tokens = logits.softmax(-1).max(-1)
-        starts, ends = token_spans(alpha, size, frames)
+        tokens = tokens.masked_fill(~token_mask, 0)
+        number = up_to_first_end(tokens, places) if self.spare else places
+        kept = real_frames(number, size)
+        # The text alone fills the clip: spare places take no time.
+        starts, ends = token_spans(scale_to_count(clips.alpha, number), size, clips.frames)
         return Recognised(
-            tokens=tokens.masked_fill(~token_mask, 0),
+            tokens=tokens.masked_fill(~kept, 0),
             lengths=number,
-            starts=starts.masked_fill(~token_mask, -1),
-            ends=ends.masked_fill(~token_mask, -1),
-            confidence=confidence * token_mask,
-            counts=alpha.sum(1),
+            starts=starts.masked_fill(~kept, -1),
+            ends=ends.masked_fill(~kept, -1),
+            confidence=confidence * kept,
+            counts=clips.alpha.sum(1),
         )
 
-    def _logits(self, alpha: Tensor, token_mask: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, L, V) of characters and ends, for a mask (B, L) and weights (B, T')."""
-        vectors = integrate(alpha, hidden, token_mask.shape[1])
-        return without_specials(self.decoder(vectors, token_mask, hidden, mask))
+    def _logits(self, clips: Encoded, alpha: Tensor, token_mask: Tensor) -> Tensor:
+        """Logits (B, L, V) of characters and ends, for a mask (B, L) and scaled weights (B, T')."""
+        vectors = integrate(alpha, clips.hidden, token_mask.shape[1])
+        return without_specials(self.decoder(vectors, token_mask, clips.hidden, clips.mask))

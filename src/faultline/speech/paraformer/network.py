@@ -51,6 +51,7 @@ class TrainingOutputs:
         target_lengths: (B,).
         first_pass: (B, L) int64, what the decoder says without having seen any target.
         counts: (B,) sum of alpha before scaling; None without a predictor.
+        counted: (B,) what `counts` should be; None without a predictor.
     """
 
     ctc_logits: Tensor
@@ -60,6 +61,7 @@ class TrainingOutputs:
     target_lengths: Tensor | None = None
     first_pass: Tensor | None = None
     counts: Tensor | None = None
+    counted: Tensor | None = None
 
 
 class RecogniserNetwork(nn.Module, ABC):
