@@ -13,7 +13,7 @@ from faultline.experiments.plan import make_plan
 
 SIZES = {"augmentations": 7, "depth": 4, "layers": 4, "losses": 9, "models": 4, "norm": 4,
          "position": 3, "speech_blocks": 3, "speech_ctc": 5, "speech_frames": 4,
-         "speech_sampling": 5, "width": 3}  # fmt: skip
+         "speech_sampling": 5, "speech_spare": 4, "width": 3}  # fmt: skip
 
 
 def words_of(*words, **more):

@@ -42,7 +42,7 @@ class ExportedRecogniser(nn.Module):
     Args:
         network: The recogniser.
         frame_seconds: From one frame of the encoder to the next.
-        at_once: Count again without a branch, as a graph has to.
+        at_once: Decode again without a branch, as a graph has to.
     """
 
     def __init__(self, network: Paraformer, frame_seconds: float, at_once: bool = False) -> None:
@@ -87,7 +87,7 @@ def export_onnx(
     clips: Sequence[Features] = (),
     int8: bool = False,
 ) -> Exported:
-    """Write an ONNX file and make sure that it answers as the network does, counting again too.
+    """Write an ONNX file and make sure that it answers as the network does, decoding again too.
 
     Vocabulary and front end travel in the file's metadata. CMVN is part of the graph: the input is
     the log-mel features of `FrontEnd.features`, filled up with zeros.
