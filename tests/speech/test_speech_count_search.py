@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from faultline.errors import ConfigError
+from faultline.speech.frontend import FrontEnd
+from faultline.speech.other_voices import warp_frequencies
 from faultline.speech.paraformer import Paraformer, Recognised
+from faultline.speech.paraformer.cif import TAIL, fired
 from faultline.speech.paraformer.count_search import (
     SURE,
     is_unsure,
@@ -125,9 +128,9 @@ def test_a_network_gets_surer_and_answers_a_batch_as_it_answers_one_by_one(clips
 
 @torch.no_grad()
 @pytest.mark.parametrize("unsure", [0, 2, 4])
-@pytest.mark.parametrize("spare", [0, 4])
-def test_without_a_branch_the_answers_are_the_same(clips, monkeypatch, unsure, spare):
-    net = network(search=3, spare=spare)
+@pytest.mark.parametrize(("spare", "warps"), [(0, ()), (4, ()), (4, (0.8, 1.25))])
+def test_without_a_branch_the_answers_are_the_same(clips, monkeypatch, unsure, spare, warps):
+    net = network(search=3, spare=spare, warps=warps, sample_rate=8000)
     order = least_sure(net(*clips)).sort().values.tolist()
     edges = [0.0, *[(low + high) / 2 for low, high in itertools.pairwise(order)], 1.1]
     monkeypatch.setattr("faultline.speech.paraformer.count_search.SURE", edges[unsure])
@@ -147,3 +150,54 @@ def test_switched_off_it_is_the_plain_answer(clips):
             torch.testing.assert_close(ours, theirs)
     with pytest.raises(ConfigError, match="search=9"):
         network(search=9)
+
+
+def heard(features, lengths, warps):
+    return network(search=0, sample_rate=8000, warps=warps).recognise(features, lengths)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("factor", [0.8, 0.9, 1.1, 1.25])
+def test_an_unsure_clip_is_heard_with_other_throats_and_the_surest_answer_stays(clips, factor):
+    features, lengths = clips
+    centres = FrontEnd(8000, 20).centres()
+    moved = torch.from_numpy(warp_frequencies(features.numpy(), factor, centres))
+    plain, other = heard(*clips, warps=()), heard(moved, lengths, warps=())
+    found = heard(*clips, warps=(factor,))
+    torch.testing.assert_close(found.counts, plain.counts)
+    assert (log_surety(found) >= log_surety(plain)).all()
+    # Not more places are filled than were counted, and `search` of them more.
+    fits = fired(other.counts[:, None], TAIL) <= fired(plain.counts[:, None], TAIL)
+    assert fits.any()
+    for row in fits.nonzero()[:, 0].tolist():
+        surer = log_surety(other)[row] > log_surety(plain)[row]
+        wanted, number = (other, plain)[not surer], int(found.lengths[row])
+        assert number == int(wanted.lengths[row])
+        assert torch.equal(found.tokens[row, :number], wanted.tokens[row, :number])
+
+
+@torch.no_grad()
+def test_other_throats_hear_a_batch_as_they_hear_one_by_one(clips):
+    together = heard(*clips, warps=(0.8, 1.25))
+    for row, length in enumerate(clips[1].tolist()):
+        alone = heard(clips[0][row : row + 1, :length], clips[1][row : row + 1], (0.8, 1.25))
+        number = int(alone.lengths)
+        assert number == int(together.lengths[row])
+        assert torch.equal(alone.tokens[0, :number], together.tokens[row, :number])
+
+
+@torch.no_grad()
+def test_sure_clips_are_encoded_once(clips, monkeypatch):
+    net = network(sample_rate=8000)
+    monkeypatch.setattr("faultline.speech.paraformer.count_search.SURE", 0.0)
+    seen = []
+    net.encoder.register_forward_hook(lambda module, given, found: seen.append(given[1].tolist()))
+    net.recognise(*clips)
+    assert seen == [clips[1].tolist()]
+
+
+def test_features_that_are_not_of_sound_have_no_throats():
+    assert network(sample_rate=0).throats.shape == (0, 20, 20)
+    assert network(sample_rate=8000).throats.shape == (2, 20, 20)
+    with pytest.raises(ConfigError, match="warps"):
+        network(warps=(0.1,))

@@ -15,6 +15,7 @@ FOLLOWING = {
     "mels": "set frontend.mels",
     "stack": "set frontend.stack",
     "skip": "set frontend.skip",
+    "sample_rate": "set frontend.sample_rate",
 }
 """Settings of networks that are not the user's, and what to do instead."""
 _ANY_VOCABULARY = 32
@@ -23,7 +24,12 @@ _ANY_MELS = 80
 
 
 def network_settings(
-    config: SpeechConfig, *, vocabulary: int, mels: int, tokens_per_frame: float
+    config: SpeechConfig,
+    *,
+    vocabulary: int,
+    mels: int,
+    tokens_per_frame: float,
+    sample_rate: int = 0,
 ) -> dict[str, Any]:
     """Everything that the network is rebuilt with.
 
@@ -32,6 +38,7 @@ def network_settings(
         vocabulary: V.
         mels: M.
         tokens_per_frame: Mean of the training set.
+        sample_rate: Hertz; 0 where features are not of sound.
 
     Raises:
         UnknownNameError: There is no such network.
@@ -43,6 +50,7 @@ def network_settings(
         "stack": config.frontend.stack,
         "skip": config.frontend.skip,
         "tokens_per_frame": tokens_per_frame,
+        "sample_rate": sample_rate,
     }
     own = {key: value for key, value in config.model.items() if key != "name"}
     return {**{key: value for key, value in of_data.items() if key in known}, **own}

@@ -7,9 +7,12 @@ another length of the vocal tract and another microphone, drawn anew every time.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from faultline.speech.config import AugmentConfig
 from faultline.speech.frontend import Features, FrontEnd
@@ -39,17 +42,35 @@ def another_voice(
 def warp_frequencies(features: Features, factor: float, centres: NDArray[np.float64]) -> Features:
     """Vocal tract length perturbation (Jaitly & Hinton 2013): f comes to lie at f * factor.
 
-    Between channels the log energy is interpolated; beyond the first and last it stays as there.
-
     Args:
         features: (T, M).
         factor: Above 1 for a shorter tract, as of a child.
         centres: (M,) hertz of the channels, rising.
     """
-    place = np.interp(centres / factor, centres, np.arange(len(centres)))
+    return features @ warp_matrix(factor, centres)
+
+
+def warp_matrix(factor: float, centres: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What `warp_frequencies` multiplies by, (M, M).
+
+    Between channels the log energy is interpolated; beyond the first and last it stays as there.
+    """
+    channels = np.arange(len(centres))
+    place = np.interp(centres / factor, centres, channels)
     below = np.minimum(place.astype(np.int64), len(centres) - 2)
-    share = (place - below).astype(np.float32)
-    return (1 - share) * features[:, below] + share * features[:, below + 1]
+    matrix = np.zeros((len(centres), len(centres)), np.float32)
+    matrix[below, channels] = 1 - (place - below)
+    matrix[below + 1, channels] = place - below
+    return matrix
+
+
+def throats(factors: Sequence[float], sample_rate: int, mels: int) -> Tensor:
+    """`warp_matrix` of each factor, (F, M, M); none at a rate of 0, without hertz."""
+    if not sample_rate:
+        return torch.zeros(0, mels, mels)
+    centres = FrontEnd(sample_rate, mels).centres()
+    matrices = [warp_matrix(factor, centres).tolist() for factor in factors]
+    return torch.tensor(matrices).reshape(-1, mels, mels)
 
 
 def microphone(mels: int, decibels: float, rng: np.random.Generator) -> NDArray[np.float32]:

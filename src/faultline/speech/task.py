@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from faultline.speech.config import SpeechConfig, SpeechLossConfig
-from faultline.speech.data.prepare import PreparedSpeech
+from faultline.speech.data.prepare import TOY, PreparedSpeech
 from faultline.speech.data.samples import SpeechBatch
 from faultline.speech.losses import speech_losses, token_accuracy
 from faultline.speech.network_settings import network_settings
@@ -59,6 +59,8 @@ class SpeechTask(TrainingTask):
             vocabulary=len(prepared.tokenizer),
             mels=prepared.frontend.mels,
             tokens_per_frame=round(prepared.tokens_per_frame, 4),
+            # The channels of the toy task are places, not frequencies.
+            sample_rate=0 if config.data.manifest == TOY else prepared.frontend.sample_rate,
         )
         self.network = create_recogniser(self.model_name, **self.model_settings)
         self.network.encoder.frames.set_statistics(prepared.mean, prepared.std)

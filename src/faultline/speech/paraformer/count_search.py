@@ -42,18 +42,12 @@ def search_counts(
         decode: From positions of clips (R,) and numbers of places (R,) to their answers.
         reach: How far from `places` others are tried.
     """
-    best = log_surety(found)
     unsure = is_unsure(found, places)
     for step in _steps(reach):
         number = places + step
         rows = (unsure & (number >= FEWEST) & (number <= frames)).nonzero()[:, 0]
-        if not len(rows):
-            continue
-        other = decode(rows, number[rows])
-        surety = log_surety(other)
-        better = surety > best[rows]
-        best = best.index_copy(0, rows[better], surety[better])
-        found = replaced(found, rows[better], Recognised(*(part[better] for part in other)))
+        if len(rows):
+            found = keep_surest(found, rows, decode(rows, number[rows]))
     return found
 
 
@@ -66,9 +60,6 @@ def search_counts_at_once(
 ) -> Recognised:
     """The same as `search_counts`, all numbers in one batch and without a branch, for export.
 
-    At least one clip is decoded again, sure or not, since a graph need not know empty batches;
-    what comes of a sure one is not used.
-
     Args:
         found: Answers to B clips, (B, L).
         places: With how many places each was decoded, (B,).
@@ -80,25 +71,54 @@ def search_counts_at_once(
     Returns:
         (B, L + reach).
     """
-    unsure = is_unsure(found, places)
-    some: Any = unsure.sum(0).clamp_min(1).item()
-    torch._check(some >= 1)
-    torch._check(some <= len(frames))
-    rows = unsure.int().topk(some).indices
+    rows, unsure = some_unsure(found, places)
     steps = torch.tensor(list(_steps(reach)), device=frames.device)
     number = places[rows] + steps[:, None]
     other = decode(rows, number)
-    tried = unsure[rows] & (number >= FEWEST) & (number <= frames[rows])
+    tried = unsure & (number >= FEWEST) & (number <= frames[rows])
     surety = log_surety(other).view(number.shape).masked_fill(~tried, float("-inf"))
     value, best = surety.max(0)
-    found = lengthened(found, reach)
-    better = value > log_surety(found)[rows]
     clips = torch.arange(rows.shape[0], device=frames.device)
+    parts = [part.unflatten(0, number.shape)[best, clips] for part in other]  # type: ignore[no-untyped-call]
+    return keep_surest(found, rows, Recognised(*parts), value > float("-inf"))
+
+
+def some_unsure(found: Recognised, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions (R,) of the unsure answers, or of one sure one; and which are unsure, (R,).
+
+    At least one, since a graph need not know empty batches.
+    """
+    unsure = is_unsure(found, places)
+    some: Any = unsure.sum(0).clamp_min(1).item()
+    torch._check(some >= 1)
+    torch._check(some <= len(unsure))
+    rows = unsure.int().topk(some).indices
+    return rows, unsure[rows]
+
+
+def keep_surest(
+    found: Recognised, rows: Tensor, other: Recognised, allowed: Tensor | None = None
+) -> Recognised:
+    """`found` (B, L) with `other` (R, L') in those `rows` (R,) in which it is surer; no branch.
+
+    What was counted stays.
+
+    Args:
+        found: Answers to B clips.
+        rows: Positions of R of them.
+        other: Other answers to these.
+        allowed: (R,) which of them may be taken at all; all where it is None.
+    """
+    places = max(found.tokens.shape[1], other.tokens.shape[1])
+    found = lengthened(found, places - found.tokens.shape[1])
+    other = lengthened(other, places - other.tokens.shape[1])
+    better = log_surety(other) > log_surety(found)[rows]
+    if allowed is not None:
+        better = better & allowed
 
     def chosen(ours: Tensor, theirs: Tensor) -> Tensor:
-        theirs = theirs.unflatten(0, number.shape)[best, clips].to(ours.dtype)  # type: ignore[no-untyped-call]
         kept, end = ours[rows], [1] * (ours.dim() - 1)
-        taken = torch.where(better.view(-1, *end), theirs, kept)
+        taken = torch.where(better.view(-1, *end), theirs.to(ours.dtype), kept)
         return ours.scatter(0, rows.view(-1, *end).expand_as(taken), taken)
 
     parts = [chosen(ours, theirs) for ours, theirs in zip(found, other, strict=True)]

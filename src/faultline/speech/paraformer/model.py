@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from faultline.models.blocks import require
+from faultline.speech.other_voices import throats
 from faultline.speech.paraformer.cif import (
     TAIL,
     WeightPredictor,
@@ -20,7 +21,14 @@ from faultline.speech.paraformer.cif import (
     scale_to_count,
     token_spans,
 )
-from faultline.speech.paraformer.count_search import search_counts, search_counts_at_once
+from faultline.speech.paraformer.count_search import (
+    FEWEST,
+    is_unsure,
+    keep_surest,
+    search_counts,
+    search_counts_at_once,
+    some_unsure,
+)
 from faultline.speech.paraformer.decoder import ParallelDecoder
 from faultline.speech.paraformer.encoder import Encoder, real_frames
 from faultline.speech.paraformer.network import (
@@ -84,7 +92,13 @@ class Paraformer(RecogniserNetwork):
             Half as many are added to the number that is counted. 0 as in the paper.
         search: How far from that number others are tried, for clips that the decoder is unsure
             of; 0 for never.
+        warps: Factors by which the frequencies of such clips are moved as well, as if from throats
+            of another length; see `warp_matrix`.
+        sample_rate: Hertz of the recordings; 0 for features that are not of sound, whose channels
+            are never moved.
     """
+
+    throats: Tensor
 
     def __init__(
         self,
@@ -105,7 +119,10 @@ class Paraformer(RecogniserNetwork):
         tokens_per_frame: float = 0.25,
         spare: int = 4,
         search: int = 2,
+        warps: Sequence[float] = (0.9, 1.1),
+        sample_rate: int = 0,
     ) -> None:
+        require(all(0.5 <= factor <= 2 for factor in warps), "warps", warps, "factors of 0.5 to 2")
         require(0 <= spare <= 16, "spare", spare, "0 to 16")
         require(0 <= search <= 8, "search", search, "0 to 8")
         require(0 <= sampling <= 1, "sampling", sampling, "0 to 1")
@@ -120,6 +137,8 @@ class Paraformer(RecogniserNetwork):
         self.tail = tail
         self.spare = spare
         self.search = search
+        # Not part of the weights: it follows from the settings.
+        self.register_buffer("throats", throats(warps, sample_rate, mels), persistent=False)
         self.predictor = WeightPredictor(dim, tokens_per_frame)
         self.embedding = nn.Embedding(vocabulary, dim)
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
@@ -180,7 +199,7 @@ class Paraformer(RecogniserNetwork):
     def recognise(
         self, features: Tensor, lengths: Tensor, phrases: Sequence[Sequence[int]] = ()
     ) -> Recognised:
-        """`forward`, and other numbers of places where the decoder is unsure; see `search`.
+        """`forward`; where the decoder is unsure, other numbers of places and throats as well.
 
         Args:
             features: (B, T, M).
@@ -190,6 +209,7 @@ class Paraformer(RecogniserNetwork):
         clips = self._encoded(features, lengths)
         places = self._places(clips)
         found = self._decoded(clips, places)
+        unsure = is_unsure(found, places).nonzero()[:, 0]
 
         def decode(rows: Tensor, number: Tensor) -> Recognised:
             return self._decoded(clips.of(rows), number)
@@ -202,6 +222,9 @@ class Paraformer(RecogniserNetwork):
 
         if self.search:
             found = search_counts(found, places, clips.frames, decode, self.search)
+        if len(unsure):
+            heard = features[unsure], lengths[unsure]
+            found = self._with_other_throats(found, unsure, heard, places[unsure])
         return prefer_phrases(found, clips.frames, phrases, spell) if phrases else found
 
     def recognise_at_once(self, features: Tensor, lengths: Tensor) -> Recognised:
@@ -209,8 +232,7 @@ class Paraformer(RecogniserNetwork):
         clips = self._encoded(features, lengths)
         places = self._places(clips)
         found = self._decoded(clips, places)
-        if not self.search:
-            return found
+        rows, unsure = some_unsure(found, places)
         times, size = 2 * self.search, found.tokens.shape[1] + self.search
 
         def decode(rows: Tensor, number: Tensor) -> Recognised:
@@ -218,7 +240,41 @@ class Paraformer(RecogniserNetwork):
             number = number.clamp_min(1).flatten().minimum(clips.frames[rows])
             return self._decoded(clips.of(rows), number, size)
 
-        return search_counts_at_once(found, places, clips.frames, decode, self.search)
+        if self.search:
+            found = search_counts_at_once(found, places, clips.frames, decode, self.search)
+        heard = features[rows], lengths[rows]
+        return self._with_other_throats(found, rows, heard, places[rows], unsure)
+
+    def _with_other_throats(
+        self,
+        found: Recognised,
+        rows: Tensor,
+        heard: tuple[Tensor, Tensor],
+        places: Tensor,
+        allowed: Tensor | None = None,
+    ) -> Recognised:
+        """`found` with what is surer of its `rows` (R,) when their frequencies are moved.
+
+        Vocal tract length normalisation by likelihood (Lee & Rose 1996), clip by clip. No more
+        places are filled than `search` beyond those that were counted first: a graph has to know
+        beforehand how many there are.
+
+        Args:
+            found: Answers to B clips.
+            rows: Which of them are heard again, (R,).
+            heard: Features (R, T, M) and lengths (R,) of these.
+            places: With how many places each was decoded, (R,).
+            allowed: See `keep_surest`. With it the size of answers is kept, as a graph has to.
+        """
+        features, lengths = heard
+        for throat in self.throats:
+            clips = self._encoded(features @ throat, lengths)
+            number = self._places(clips).minimum(places + self.search)
+            size = None if allowed is None else found.tokens.shape[1]
+            other = self._decoded(clips, number, size)
+            spoken = number >= FEWEST
+            found = keep_surest(found, rows, other, spoken if allowed is None else spoken & allowed)
+        return found
 
     def _encoded(self, features: Tensor, lengths: Tensor) -> Encoded:
         hidden, mask, frames = self.encoder(features, lengths)
