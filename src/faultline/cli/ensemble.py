@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from faultline.cli.options import ConfigFile, Overrides, say
+from faultline.cli.options import ConfigFile, Device, Overrides, Precision, say
 
 ensemble_app = typer.Typer(
     no_args_is_help=True,
@@ -61,6 +61,33 @@ trainer.max_epochs=10 data.image_size=128
     code = run_command(
         models or (), overrides or (), config=config, save=save, folds=folds, seed=seed,
         stages=stages, halt_gap=halt_gap, say=say,
+    )  # fmt: skip
+    if code:
+        raise typer.Exit(code)
+
+
+@ensemble_app.command()
+def predict(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT", help="Pictures, folders or globs.")
+    ],
+    weights: Annotated[
+        Path, typer.Option("--weights", help="Folder of a finished `faultline ensemble run`.")
+    ],
+    save: Annotated[Path, typer.Option("--save", help="Output folder.")] = Path("outputs/ensemble"),
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """Name what pictures show with the ensemble that validation chose; one member at a time.
+
+    Examples:
+
+      faultline ensemble predict --weights runs/leaves/ photos/ --save out/
+    """
+    from faultline.ensemble.command import predict_command
+
+    code = predict_command(
+        weights, inputs, save, device=device, precision=precision, say=say
     )  # fmt: skip
     if code:
         raise typer.Exit(code)

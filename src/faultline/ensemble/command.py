@@ -8,6 +8,7 @@ from typing import Any
 
 from faultline.ensemble.audit import AUDIT_NAME
 from faultline.ensemble.plan import Rules, parse_stages
+from faultline.ensemble.predict import predict_pictures
 from faultline.ensemble.results import table_lines
 from faultline.ensemble.run import run_ensemble
 from faultline.evaluation.segmentation import shown
@@ -76,3 +77,21 @@ def _tell_blocked(blocked: Sequence[str], halt_gap: float, say: Say) -> None:
             "train shorter, augment more, or take a smaller model; once you know why it is there, "
             "--halt-gap allows more, and the audit records that"
         )
+
+
+def predict_command(
+    weights: Path, inputs: Sequence[str], save: Path, *, device: str, precision: str, say: Say
+) -> int:
+    """Answer pictures; exit code 0, or 1 where some could not be answered.
+
+    Raises:
+        FaultlineError: See `predict_pictures`.
+    """
+    done = predict_pictures(weights, inputs, save, device=device, precision=precision, say=say)
+    for file, reason in done.failed[:_MOST]:
+        say(f"failed: {file}: {reason}")
+    say(
+        f"{done.written} pictures answered, {len(done.failed)} failed, in {done.seconds:.1f} s; "
+        f"table {done.table}"
+    )
+    return 1 if done.failed else 0
