@@ -23,6 +23,10 @@ META_PARTS = range(1, 6)
 """Stages whose outputs the meta-learner combines."""
 
 
+NOT_BUILT = {7: "distillation", 12: "multi_teacher_distillation"}
+"""Stages of the document that nothing here makes yet; they are reported as skipped."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A stage that is to be made.
@@ -67,6 +71,16 @@ class Skipped:
 
     candidate: Candidate
     reason: str
+
+
+def not_built(rules: Rules) -> list[Skipped]:
+    """What `rules` ask for and nothing here makes, so that no stage is left out silently."""
+    reason = "not built: no student network is trained from the ensemble yet"
+    return [
+        Skipped(Candidate(name, number, name, {}), reason)
+        for number, name in NOT_BUILT.items()
+        if number in rules.stages
+    ]
 
 
 def candidates(rules: Rules, members: Sequence[Member]) -> list[Candidate]:

@@ -14,7 +14,14 @@ from faultline.config.compose import to_yaml
 from faultline.config.schema import Config
 from faultline.ensemble import stages  # noqa: F401  (registers them)
 from faultline.ensemble.audit import Audit
-from faultline.ensemble.fitting import Fitted, Skipped, best_of, candidates, fit_stages
+from faultline.ensemble.fitting import (
+    Fitted,
+    Skipped,
+    best_of,
+    candidates,
+    fit_stages,
+    not_built,
+)
 from faultline.ensemble.members import Member, make_member, test_table
 from faultline.ensemble.plan import FULL, Division, Rules, member_configs
 from faultline.ensemble.results import run_results, write_results
@@ -99,7 +106,7 @@ class _Ensembling:
         self.space = division.prepared.label_space
         self.audit = Audit(division, rules)
         self.fitted: list[Fitted] = []
-        self.skipped: list[Skipped] = []
+        self.skipped: list[Skipped] = not_built(rules)
 
     def finish(self) -> Outcome:
         """Stages, audit, test."""
