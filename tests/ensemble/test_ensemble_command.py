@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_no_network_was_given_the_test_part(done):
     known = {*plan["fold_of"], *plan["valid"]}
     for member in results["members"]:
         for path in member["runs"].values():
-            splits = json.loads(open(f"{path}/splits.json").read())
+            splits = json.loads(Path(path, "splits.json").read_text())
             assert splits["test"] == []
             assert {one["id"] for part in splits.values() for one in part} <= known
 
@@ -114,6 +115,18 @@ def test_files_are_there(done):
     audit = json.loads((done / "leakage_audit.json").read_text())
     assert audit["violations"] == 0
     assert {finding["check"] for finding in audit["findings"]} == {1, 2, 3, 4, 5}
+
+
+def test_the_student_learns_from_answers_that_are_out_of_fold(done):
+    (row,) = [row for row in results_of(done)["stages"] if row["stage"] == 7]
+    assert row["settings"]["teacher"] in {one["name"] for one in results_of(done)["stages"]}
+    bundle = load_bundle(row["facts"]["run"])
+    plan = json.loads((done / "plan.json").read_text())
+    splits = json.loads(Path(row["facts"]["run"], "splits.json").read_text())
+    assert {one["id"] for one in splits["train"]} == set(plan["fold_of"])
+    assert set(bundle.seen["weights"]) == {one["sha256"] for one in splits["train"]}
+    trained = json.loads(Path(row["facts"]["run"], "results.json").read_text())
+    assert trained["distillation"]["temperature"] == 3.0
 
 
 def test_predict_answers_as_the_run_did_on_test(done, pictures, tmp_path):

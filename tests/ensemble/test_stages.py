@@ -66,7 +66,7 @@ class TestVotes:
         assert voted("logit_voting", rows) == pytest.approx(product / product.sum(), abs=1e-6)
 
     def test_weights_are_the_likeliest(self):
-        likelihood = np.random.default_rng(0).beta(2, 1, (300, 3)) * [1.0, 0.8, 0.5]
+        likelihood = np.random.default_rng(0).beta(0.7, 0.5, (300, 3)) * [1.0, 0.95, 0.9] + 0.01
         found = mixture_weights(likelihood)
 
         def loss(free):

@@ -90,10 +90,12 @@ def test_logits_give_the_probabilities_back(kind):
 class TestStore:
     def answers(self):
         rng = np.random.default_rng(0)
-        return Answers(
-            ("a", "b"), ("1", "2"), rng.random((2, 3)).astype("f4"), rng.random((2, 4)).astype("f4"),
-            rng.random((1, 4)).astype("f4"), ("x",), maker("m", ["3"], ["g"]),
-        )  # fmt: skip
+        probability, embedding, anchors = (
+            rng.random(shape).astype("f4") for shape in ((2, 3), (2, 4), (1, 4))
+        )
+        names, hashes = ("a", "b"), ("1", "2")
+        by = maker("m", ["3"], ["g"])
+        return Answers(names, hashes, probability, embedding, anchors, ("x",), by)
 
     def load(self, store, **other):
         made = self.answers()

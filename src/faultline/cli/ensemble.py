@@ -43,6 +43,10 @@ def run(
             help="Accuracy on training minus validation from which the audit halts.",
         ),
     ] = 0.10,
+    student: Annotated[
+        str | None,
+        typer.Option("--student", help="Model that stage 7 teaches (default: the first --model)."),
+    ] = None,
 ) -> None:
     """Train base models out of fold, fit the stages on that, audit, and score on test.
 
@@ -60,7 +64,7 @@ trainer.max_epochs=10 data.image_size=128
 
     code = run_command(
         models or (), overrides or (), config=config, save=save, folds=folds, seed=seed,
-        stages=stages, halt_gap=halt_gap, say=say,
+        stages=stages, halt_gap=halt_gap, student=student, say=say,
     )  # fmt: skip
     if code:
         raise typer.Exit(code)

@@ -19,7 +19,7 @@ import numpy as np
 from faultline.data.manifest import Item
 from faultline.ensemble.plan import Division, Rules, fingerprint
 from faultline.ensemble.stage import FitRecord
-from faultline.ensemble.tables import Role, Table
+from faultline.ensemble.tables import Maker, Role, Table
 from faultline.files import write_json
 
 AUDIT_NAME = "leakage_audit.json"
@@ -88,6 +88,14 @@ class Audit:
             seen = int(table.seen.sum())
             words = f"{seen} validation pictures were trained on"
             self._add(3, "information flow", name, seen > 0, words, {"seen": seen})
+
+    def student(self, name: str, maker: Maker) -> None:
+        """Checks 1 and 3 of a student: it has seen the training pictures and no others."""
+        self._overlap(name, maker.fitted_on | maker.chosen_on, maker.groups)
+        expected = frozenset(item.sha256 for item in self._train.values())
+        faults = {"it was trained on other pictures": maker.fitted_on != expected}
+        values = {"seen": len(maker.fitted_on), "training": len(expected)}
+        self._information(name, faults, values, "trained on the training pictures and no others")
 
     def stage(self, name: str, record: FitRecord) -> None:
         """Checks 1 and 3 of a stage, from what it was fitted on."""
@@ -193,9 +201,15 @@ class Audit:
         items = self.division.prepared.train
         return frozenset(i.sha256 for i in items if self.division.fold_of[i.id] != fold)
 
-    def _information(self, name: str, faults: dict[str, bool], values: dict[str, Any]) -> None:
+    def _information(
+        self,
+        name: str,
+        faults: dict[str, bool],
+        values: dict[str, Any],
+        well: str = "out-of-fold rows, one for each training picture, of its fold",
+    ) -> None:
         wrong = [words for words, is_so in faults.items() if is_so]
-        words = "; ".join(wrong) or "out-of-fold rows, one for each training picture, of its fold"
+        words = "; ".join(wrong) or well
         self._add(3, "information flow", name, bool(wrong), words, values)
 
     def _add(

@@ -27,6 +27,7 @@ def run_command(
     seed: int,
     stages: str,
     halt_gap: float,
+    student: str | None,
     say: Say,
 ) -> int:
     """Make an ensemble; exit code 0, 1 where the audit blocks, 130 where it was stopped.
@@ -34,7 +35,9 @@ def run_command(
     Raises:
         FaultlineError: See `run_ensemble`.
     """
-    rules = Rules(folds=folds, seed=seed, stages=parse_stages(stages), halt_gap=halt_gap)
+    rules = Rules(
+        folds=folds, seed=seed, stages=parse_stages(stages), halt_gap=halt_gap, student=student
+    )
     done = run_ensemble(models, words, rules, file=config, save=save, say=say)
     if done.interrupted:
         say("stopped; the same command goes on")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from faultline.artifacts.contents import Threshold
 from faultline.ensemble.audit import Audit
@@ -23,7 +23,7 @@ META_PARTS = range(1, 6)
 """Stages whose outputs the meta-learner combines."""
 
 
-NOT_BUILT = {7: "distillation", 12: "multi_teacher_distillation"}
+NOT_BUILT = {12: "multi_teacher_distillation"}
 """Stages of the document that nothing here makes yet; they are reported as skipped."""
 
 
@@ -64,6 +64,51 @@ class Fitted:
     train_brief: Brief
     valid_brief: Brief
 
+    def settings(self) -> dict[str, Any]:
+        """What the stage was made with."""
+        return self.stage.settings()
+
+    def facts(self) -> dict[str, Any]:
+        """What was learnt or chosen."""
+        return self.stage.facts()
+
+
+class Scored(Protocol):
+    """What a row of the results is made of: a stage, or a student."""
+
+    @property
+    def candidate(self) -> Candidate:
+        """Its place among the stages."""
+        ...
+
+    @property
+    def threshold(self) -> Threshold:
+        """Where validation says to cut."""
+        ...
+
+    @property
+    def valid(self) -> Floats:
+        """(N, K) answers to the validation pictures."""
+        ...
+
+    @property
+    def train_brief(self) -> Brief:
+        """Scores on what it was fitted on."""
+        ...
+
+    @property
+    def valid_brief(self) -> Brief:
+        """Scores on validation."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What it was made with."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What was learnt or chosen."""
+        ...
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -75,7 +120,7 @@ class Skipped:
 
 def not_built(rules: Rules) -> list[Skipped]:
     """What `rules` ask for and nothing here makes, so that no stage is left out silently."""
-    reason = "not built: no student network is trained from the ensemble yet"
+    reason = "not built: no student learns the teachers' attention maps yet"
     return [
         Skipped(Candidate(name, number, name, {}), reason)
         for number, name in NOT_BUILT.items()
@@ -116,7 +161,7 @@ def fit_stages(
             else:
                 _check(found, done, audit)
                 done.append(found)
-                say(_line(found))
+                say(score_line(found))
             progress(position + 1, len(wanted))
             yield found
 
@@ -156,6 +201,12 @@ def _check(found: Fitted, done: Sequence[Fitted], audit: Audit) -> None:
     assert record is not None
     name = f"{found.candidate.number} {label}"
     audit.stage(name, record)
+    check_scores(found, done, audit)
+
+
+def check_scores(found: Scored, done: Sequence[Fitted], audit: Audit) -> None:
+    """Checks 2 and 5 of one stage, against the stages made before it."""
+    name = f"{found.candidate.number} {found.candidate.label}"
     audit.gap(name, found.train_brief.accuracy, found.valid_brief.accuracy)
     earlier = [one for one in done if one.candidate.number < found.candidate.number]
     if earlier:
@@ -173,7 +224,8 @@ def _number(value: float) -> float:
     return value if value == value else -1.0
 
 
-def _line(found: Fitted) -> str:
+def score_line(found: Scored) -> str:
+    """One stage, for the console."""
     return (
         f"  stage {found.candidate.number} {found.candidate.label}: validation accuracy "
         f"{found.valid_brief.accuracy:.3f}  macro-F1 {found.valid_brief.macro_f1:.3f}"

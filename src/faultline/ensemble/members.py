@@ -61,7 +61,7 @@ def make_member(
         if run is None:
             return None
         runs[training] = run
-    answerer = _Answerer(name, config, division, anchors, Store(folder / "tables"), say)
+    answerer = Answerer(name, config, division, anchors, Store(folder / "tables"), say)
     folds = [answerer.fold(runs[f"fold-{k}"], k) for k in range(division.folds)]
     tables = {Role.OUT_OF_FOLD: answerer.joined(folds)}
     bundle = load_bundle(runs[FULL].path)
@@ -77,7 +77,7 @@ def test_table(
     say: Say,
 ) -> Table:  # fmt: skip
     """The member's answers to the test pictures, which are opened here for the first time."""
-    answerer = _Answerer(member.name, config, division, anchors, Store(folder / "tables"), say)
+    answerer = Answerer(member.name, config, division, anchors, Store(folder / "tables"), say)
     return answerer.whole(load_bundle(member.runs[FULL]), Role.TEST)
 
 
@@ -87,8 +87,17 @@ def _words(training: str, division: Division) -> str:
     return f"fold {int(training.removeprefix('fold-')) + 1} of {division.folds}"
 
 
-class _Answerer:
-    """Answers of one member's networks, one in memory at a time."""
+class Answerer:
+    """Answers of one member's networks, one in memory at a time.
+
+    Args:
+        name: Of the member.
+        config: Settings of its trainings.
+        division: The data by their parts.
+        anchors: Pictures that embeddings are told by.
+        store: Where answers are kept.
+        say: Takes lines of text.
+    """
 
     def __init__(
         self, name: str, config: Config, division: Division, anchors: Sequence[Item],

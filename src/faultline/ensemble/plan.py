@@ -41,6 +41,7 @@ class Rules:
         halt_gap: The same, from which it halts.
         warn_drop: Loss of validation accuracy from one stage to the next that is warned of.
         anchors: Validation pictures that embeddings are told by; see `Table.relative`.
+        student: Model that stage 7 teaches; None takes the first base model.
     """
 
     folds: int = DEFAULT_FOLDS
@@ -50,6 +51,7 @@ class Rules:
     halt_gap: float = 0.10
     warn_drop: float = 0.02
     anchors: int = 48
+    student: str | None = None
 
     def __post_init__(self) -> None:
         if self.folds < 2:
@@ -103,20 +105,30 @@ def member_configs(
             f"{len(models)} base models: an ensemble has at least two",
             remedy="name them with --model conv_next --model ghostnet_v2",
         )
-    named = any(word.startswith("task=") for word in words)
-    words = list(words) if named else [f"task={CLASSIFICATION}", *words]
     found: dict[str, Config] = {}
     for model in models:
-        config = training_config(words, file=file, model=model)
-        kind = kind_of(config).name
-        if kind != CLASSIFICATION:
-            raise ConfigError(f"model {model!r} is for {kind}; ensembles are of classifiers")
+        config = classifier_config(model, words, file)
         name = str(config.model["name"])
         if name in found:
             raise ConfigError(f"--model {model}: {name} is named twice")
-        config.task = CLASSIFICATION
         found[name] = config
     return found
+
+
+def classifier_config(model: str, words: Sequence[str], file: Path | None) -> Config:
+    """The settings of one training.
+
+    Raises:
+        ConfigError: They are wrong, or the model does not classify.
+    """
+    named = any(word.startswith("task=") for word in words)
+    words = list(words) if named else [f"task={CLASSIFICATION}", *words]
+    config = training_config(words, file=file, model=model)
+    kind = kind_of(config).name
+    if kind != CLASSIFICATION:
+        raise ConfigError(f"model {model!r} is for {kind}; ensembles are of classifiers")
+    config.task = CLASSIFICATION
+    return config
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from faultline.artifacts.figures import save_figure
 from faultline.config.schema import Config
 from faultline.ensemble.audit import AUDIT_NAME, Audit
 from faultline.ensemble.decisions import scores_of
-from faultline.ensemble.fitting import Fitted, Skipped
+from faultline.ensemble.fitting import Fitted, Scored, Skipped
 from faultline.ensemble.members import Member
 from faultline.ensemble.plan import Division, Rules
 from faultline.ensemble.plots import stage_plot
@@ -35,7 +35,7 @@ Results = dict[str, Any]
 
 def run_results(
     configs: dict[str, Config], rules: Rules, division: Division, members: Sequence[Member],
-    fitted: Sequence[Fitted], skipped: Sequence[Skipped], best: Fitted | None,
+    fitted: Sequence[Scored], skipped: Sequence[Skipped], best: Fitted | None,
     test: Sequence[Floats] | None, audit: Audit,
 ) -> Results:  # fmt: skip
     """What `results.json` holds; without `test` there is no number of the test part in it."""
@@ -53,7 +53,7 @@ def run_results(
         "images": {name: len(getattr(prepared, name)) for name in ("train", "valid", "test")},
         "chosen": None if best is None else best.candidate.label,
         "chosen_stage": None if best is None else best.candidate.number,
-        "stages": rows,
+        "stages": sorted(rows, key=lambda row: int(row["stage"])),
         "skipped": [
             {"stage": one.candidate.number, "name": one.candidate.label, "reason": one.reason}
             for one in skipped
@@ -90,13 +90,13 @@ def _counts(audit: Audit) -> dict[str, int]:
     return {f"{status}s": audit.count(status) for status in ("violation", "halt", "warning")}
 
 
-def _stage_row(one: Fitted, division: Division, rules: Rules, test: Floats | None) -> Results:
+def _stage_row(one: Scored, division: Division, rules: Rules, test: Floats | None) -> Results:
     prepared, candidate = division.prepared, one.candidate
     return {
         "stage": candidate.number,
         "name": candidate.label,
-        "settings": one.stage.settings(),
-        "facts": one.stage.facts(),
+        "settings": one.settings(),
+        "facts": one.facts(),
         "threshold": one.threshold.to_dict(),
         "train": one.train_brief.to_dict(),
         "valid": _tables(one, one.valid, division, prepared.valid, rules.seed),
@@ -104,18 +104,18 @@ def _stage_row(one: Fitted, division: Division, rules: Rules, test: Floats | Non
     }
 
 
-def _scores(one: Fitted, answers: Floats, division: Division, items: Any) -> ClassificationScores:
+def _scores(one: Scored, answers: Floats, division: Division, items: Any) -> ClassificationScores:
     space = division.prepared.label_space
     return scores_of(answers, division.rows(items).truth, space, one.threshold)
 
 
-def _tables(one: Fitted, answers: Floats, division: Division, items: Any, seed: int) -> Results:
+def _tables(one: Scored, answers: Floats, division: Division, items: Any, seed: int) -> Results:
     scores = _scores(one, answers, division, items)
     return score_tables(scores, [item.group for item in items], one.threshold, seed=seed)
 
 
 def _gain(
-    fitted: Sequence[Fitted], best: Fitted, test: Sequence[Floats], division: Division
+    fitted: Sequence[Scored], best: Fitted, test: Sequence[Floats], division: Division
 ) -> Results:
     """Macro-F1 on test of what was chosen minus that of the member best on validation."""
     alone = max(

@@ -14,16 +14,19 @@ from faultline.config.compose import to_yaml
 from faultline.config.schema import Config
 from faultline.ensemble import stages  # noqa: F401  (registers them)
 from faultline.ensemble.audit import Audit
+from faultline.ensemble.distillation import LABEL, NUMBER, Distillation, Student
 from faultline.ensemble.fitting import (
     Fitted,
     Skipped,
     best_of,
     candidates,
+    check_scores,
     fit_stages,
     not_built,
+    score_line,
 )
 from faultline.ensemble.members import Member, make_member, test_table
-from faultline.ensemble.plan import FULL, Division, Rules, member_configs
+from faultline.ensemble.plan import FULL, Division, Rules, classifier_config, member_configs
 from faultline.ensemble.results import run_results, write_results
 from faultline.ensemble.saved import save_ensemble
 from faultline.ensemble.tables import Inputs, Role
@@ -77,6 +80,9 @@ def run_ensemble(
         FaultlineError: See `faultline.training.fit.train`.
     """
     configs = member_configs(models, words, file)
+    taught = configs[next(iter(configs))]
+    if rules.student is not None:
+        taught = classifier_config(rules.student, words, file)
     first = next(iter(configs.values()))
     folder = save if save is not None else _own_folder(configs, rules)
     check_writable(folder)
@@ -91,7 +97,8 @@ def run_ensemble(
         if member is None:
             return Outcome(folder, interrupted=True)
         members.append(member)
-    return _Ensembling(configs, rules, division, members, folder, say).finish()
+    student = Distillation(taught, division, anchors, folder, say)
+    return _Ensembling(configs, rules, division, members, student, folder, say).finish()
 
 
 class _Ensembling:
@@ -99,10 +106,12 @@ class _Ensembling:
 
     def __init__(
         self, configs: dict[str, Config], rules: Rules, division: Division,
-        members: Sequence[Member], folder: Path, say: Say,
+        members: Sequence[Member], distillation: Distillation, folder: Path, say: Say,
     ) -> None:  # fmt: skip
         self.configs, self.rules, self.division = configs, rules, division
         self.members, self.folder, self.say = members, folder, say
+        self.distillation = distillation
+        self.student: Student | None = None
         self.space = division.prepared.label_space
         self.audit = Audit(division, rules)
         self.fitted: list[Fitted] = []
@@ -117,13 +126,17 @@ class _Ensembling:
         self.say("stages")
         if not self.audit.blocks:
             self._fit()
+        if NUMBER in self.rules.stages and self.fitted and not self.audit.blocks:
+            self._teach()
+            if self.student is None:
+                return Outcome(self.folder, interrupted=True)
         self.audit.test_set(self.division.prepared.test, _first_fingerprint(self.folder))
         self.audit.save(self.folder)
         blocked = [f"{one.stage}: {one.what}" for one in self.audit.blocking()]
         test = None if blocked else self._test()
         best = best_of(self.fitted) if self.fitted else None
         results = run_results(
-            self.configs, self.rules, self.division, self.members, self.fitted, self.skipped,
+            self.configs, self.rules, self.division, self.members, self._rows(), self.skipped,
             best, test, self.audit,
         )  # fmt: skip
         write_results(self.folder, results, next(iter(self.configs.values())))
@@ -140,11 +153,25 @@ class _Ensembling:
             else:
                 self.fitted.append(one)
 
+    def _teach(self) -> None:
+        """Stage 7: a student of the best of stages 1 to 6."""
+        earlier = [one for one in self.fitted if one.candidate.number < NUMBER]
+        train, valid = self._inputs(Role.OUT_OF_FOLD), self._inputs(Role.VALID)
+        self.student = self.distillation.teach(best_of(earlier), train, valid)
+        if self.student is not None:
+            self.audit.student(f"{NUMBER} {LABEL}", self.student.maker)
+            check_scores(self.student, self.fitted, self.audit)
+            self.say(score_line(self.student))
+
+    def _rows(self) -> list[Fitted | Student]:
+        """All that is scored."""
+        return [*self.fitted, *([] if self.student is None else [self.student])]
+
     def _inputs(self, role: Role) -> Inputs:
         return Inputs.of([member.tables[role] for member in self.members], self.space.kind)
 
     def _test(self) -> list[Floats]:
-        """Answers of each fitted stage to the test pictures."""
+        """Answers of each of `_rows` to the test pictures."""
         self.say("test")
         anchors = self.division.anchors(self.rules.anchors, self.rules.seed)
         tables = [
@@ -154,7 +181,10 @@ class _Ensembling:
             for member in self.members
         ]
         inputs = Inputs.of(tables, self.space.kind)
-        return [one.stage.predict(inputs) for one in self.fitted]
+        found = [one.stage.predict(inputs) for one in self.fitted]
+        if self.student is not None:
+            found.append(self.distillation.test(self.student))
+        return found
 
     def _save(self, best: Fitted, results: dict[str, Any]) -> None:
         prepared = self.division.prepared

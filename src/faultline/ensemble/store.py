@@ -83,7 +83,8 @@ class Store:
             record: dict[str, Any] = json.loads(stem.with_suffix(".json").read_text("utf-8"))
             if any(record[name] != value for name, value in wanted.items()):
                 return None
-            with np.load(stem.with_suffix(".npz"), allow_pickle=False) as arrays:
+            packed = io.BytesIO(stem.with_suffix(".npz").read_bytes())
+            with np.load(packed, allow_pickle=False) as arrays:
                 return Answers(
                     tuple(record["ids"]), tuple(record["sha256"]), arrays["probability"],
                     arrays["embedding"], arrays["anchors"], tuple(anchor_ids), maker,

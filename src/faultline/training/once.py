@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from faultline.artifacts.run import RunFolder, resolve_run
 from faultline.config.compose import from_yaml
@@ -13,16 +14,22 @@ from faultline.config.paths import make_absolute
 from faultline.config.schema import Config
 from faultline.errors import ConfigError
 from faultline.training.fit import train
-from faultline.training.kinds import Say
+from faultline.training.kinds import Say, TrainingKind
 
 
-def trained_once(config: Config, say: Say, what: str = "this fold") -> RunFolder | None:
+def trained_once(
+    config: Config,
+    say: Say,
+    what: str = "this fold",
+    kind: TrainingKind[Any] | None = None,
+) -> RunFolder | None:
     """The finished run of `config` in `output_dir/experiment`; None where it was stopped.
 
     Args:
         config: Its settings, `experiment` among them; it is not changed.
         say: Takes lines of text.
         what: What is trained, for the message.
+        kind: What is learnt; None goes by `config.task`.
 
     Raises:
         ConfigError: A run with other settings is there.
@@ -33,7 +40,9 @@ def trained_once(config: Config, say: Say, what: str = "this fold") -> RunFolder
         say(f"  done before: {run.path}")
         return run
     resume = run.path if run is not None and run.last_checkpoint.is_file() else None
-    result = train(copy.deepcopy(config), say=lambda line: say(f"  {line}"), resume=resume)
+    result = train(
+        copy.deepcopy(config), say=lambda line: say(f"  {line}"), resume=resume, kind=kind
+    )
     return None if result.interrupted else result.run
 
 

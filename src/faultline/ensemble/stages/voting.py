@@ -16,7 +16,7 @@ from faultline.metrics.inputs import Bools, Floats
 from faultline.predict.probability import to_probability
 from faultline.types import LabelKind
 
-_EM_STEPS = 500
+_EM_STEPS = 5000
 _TINY = 1e-12
 
 
