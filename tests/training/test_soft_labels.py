@@ -72,7 +72,7 @@ def test_the_step_mixes_labels_and_teacher():
         task.log = lambda *args, **kwargs: None
         image = torch.arange(2 * 3 * 32 * 32).reshape(2, 3, 32, 32).to(torch.uint8)
         batch = ClassBatch(["b", "a"], image, torch.tensor([0, 2]), torch.tensor([1, 0]))
-        return float(task.training_step(batch, 0)), task(image).float()
+        return float(task.training_step(batch, 0).detach()), task(image).float().detach()
 
     plain, logits = step(None)
     mixed, _ = step((labels, labels.table(["a", "b"])))
