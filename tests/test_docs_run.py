@@ -41,6 +41,8 @@ def limits(words):
         return []
     if words[:2] == ["speech", "train"]:
         return TRAINED + SPOKEN
+    if words[:2] == ["ensemble", "run"]:
+        return [*TRAINED, *WHOLE, "--folds", "2", "--halt-gap", "1"]
     if words[0] == "crossvalidate":
         return [*TRAINED, *WHOLE, "data.folds=2"]
     if words[0] in ("train", "ablate"):

@@ -31,6 +31,7 @@ FLOORS = [
     {"predict"},
     {"training"},
     {"evaluation"},
+    {"ensemble"},
     {"speech"},
     {"profiling"},
     {"experiments"},

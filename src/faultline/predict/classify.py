@@ -156,12 +156,13 @@ def _write(
 ) -> None:
     asked = request.options.format
     if asked in ("", "csv"):
-        write_text(request.save / TABLE_NAME, _table(rows, predictor.names, made_with))
+        write_text(request.save / TABLE_NAME, answers_csv(rows, predictor.names, made_with))
     if asked in ("", "json"):
         write_json(request.save / JSON_NAME, _document(rows, predictor, made_with))
 
 
-def _table(rows: Sequence[Answer], names: Sequence[str], made_with: str) -> str:
+def answers_csv(rows: Sequence[Answer], names: Sequence[str], made_with: str) -> str:
+    """One row a picture: what it shows, every probability, and what it was made with."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["file", "classes", *(f"p_{name}" for name in names), "made_with", "error"])

@@ -29,6 +29,7 @@ from faultline.training.loaders import own_generator, picture_cache
 from faultline.training.missed import MissedClasses
 from faultline.training.resume import ResumableLoader
 from faultline.training.selection import SelectBest, ValidationScorer
+from faultline.training.soft_labels import SoftLabels
 from faultline.training.task import TrainingTask
 from faultline.types import LabelKind, LabelSpace
 
@@ -37,9 +38,16 @@ VALIDATION_BATCH = 16
 
 @final
 class ClassificationKind(TrainingKind[Prepared]):
-    """From pictures and the classes that they show to a network that names them."""
+    """From pictures and the classes that they show to a network that names them.
+
+    Args:
+        soft: What a teacher says of the training pictures; None learns from the labels alone.
+    """
 
     name = CLASSIFICATION
+
+    def __init__(self, soft: SoftLabels | None = None) -> None:
+        self.soft = soft
 
     def prepare(self, config: Config) -> Prepared:
         """Import and split the data, labels being of whole pictures."""
@@ -47,9 +55,11 @@ class ClassificationKind(TrainingKind[Prepared]):
 
     def task(self, config: Config, prepared: Prepared) -> ClassificationTask:
         """The module to train."""
+        ids = [item.id for item in prepared.train]
         return ClassificationTask(
             config.model, config.loss, prepared.label_space, training_targets(prepared),
             config.optimizer, config.scheduler,
+            soft=None if self.soft is None else (self.soft, self.soft.table(ids)),
         )  # fmt: skip
 
     def training_loader(self, config: Config, prepared: Prepared) -> ResumableLoader:
@@ -115,7 +125,8 @@ class ClassificationKind(TrainingKind[Prepared]):
         """Shares of the classes in each part, and where the first weights came from."""
         split, weights = prepared.split, _first_weights(task)
         shares = [] if split is None else [row.to_dict() for row in split.table()]
-        return {"class_shares": shares, **({"weights": weights} if weights else {})}
+        taught = {} if self.soft is None else {"distillation": self.soft.to_dict()}
+        return {"class_shares": shares, **({"weights": weights} if weights else {}), **taught}
 
     def line(self, row: dict[str, Any]) -> str:
         """Macro-F1, micro-F1 and mean average precision."""

@@ -14,6 +14,7 @@ from faultline.config.schema import OptimizerConfig, SchedulerConfig
 from faultline.data.classification import ClassBatch
 from faultline.losses import check_for_pictures, create_loss, settings_from_targets
 from faultline.predict.class_predictor import ClassPredictor
+from faultline.training.soft_labels import SoftLabels
 from faultline.training.task import TrainingTask, build_network, to_logits
 from faultline.types import LabelSpace
 
@@ -30,6 +31,8 @@ class ClassificationTask(TrainingTask):
         optimizer: See OptimizerConfig.
         scheduler: See SchedulerConfig.
         normalisation: How pixels are scaled.
+        soft: What a teacher says of the training pictures, as (temperature and share, (N, K));
+            None learns from the labels alone.
 
     Raises:
         UnknownNameError: No such model or loss.
@@ -45,6 +48,7 @@ class ClassificationTask(TrainingTask):
         optimizer: OptimizerConfig,
         scheduler: SchedulerConfig,
         normalisation: Normalisation | None = None,
+        soft: tuple[SoftLabels, Tensor] | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler)
         settings = dict(loss)
@@ -58,6 +62,7 @@ class ClassificationTask(TrainingTask):
         self.label_space = label_space
         self.normalisation = normalisation or Normalisation()
         self.predictor: ClassPredictor | None = None
+        self.soft = soft
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, H, W) uint8 -> logits (B, K)."""
@@ -67,7 +72,12 @@ class ClassificationTask(TrainingTask):
 
     def training_step(self, batch: ClassBatch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
-        loss: Tensor = self.criterion(self(batch.image).float(), batch.target)
+        logits = self(batch.image).float()
+        loss: Tensor = self.criterion(logits, batch.target)
+        if self.soft is not None:
+            soft, table = self.soft
+            taught = soft.loss(logits, table[batch.index.cpu()].to(logits.device))
+            loss = (1 - soft.share) * loss + soft.share * taught
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.ids),
                  prog_bar=True)  # fmt: skip
         return loss

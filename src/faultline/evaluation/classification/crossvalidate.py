@@ -21,10 +21,9 @@ import numpy as np
 from faultline.artifacts import provenance
 from faultline.artifacts.bundle import load_bundle
 from faultline.artifacts.contents import Threshold
-from faultline.artifacts.run import RunFolder, resolve_run
+from faultline.artifacts.run import RunFolder
 from faultline.artifacts.unseen import check_unseen
-from faultline.config.compose import from_yaml, to_yaml
-from faultline.config.paths import make_absolute
+from faultline.config.compose import to_yaml
 from faultline.config.schema import Config
 from faultline.data.manifest import Item, Problem
 from faultline.data.prepare import Prepared, prepare
@@ -40,8 +39,8 @@ from faultline.files import check_writable, write_json, write_text
 from faultline.metrics import ClassificationScores
 from faultline.predict.class_predictor import ClassPredictor
 from faultline.tasks import CLASSIFICATION
-from faultline.training.fit import train
 from faultline.training.kinds import kind_of
+from faultline.training.once import trained_once
 
 RESULTS_NAME = "results.json"
 REPORT_NAME = "report.html"
@@ -106,7 +105,7 @@ def crossvalidate(
     for number in range(config.data.folds):
         say(f"fold {number + 1} of {config.data.folds}")
         fold_config = _of_fold(config, folder, number)
-        run = _trained(fold_config, say)
+        run = trained_once(fold_config, say)
         if run is None:
             return CrossValidation(folder, {}, interrupted=True)
         folds.append(_scored(fold_config, run, number))
@@ -145,52 +144,6 @@ def _of_fold(config: Config, folder: Path, number: int) -> Config:
     fold.data.fold = number
     fold.experiment, fold.output_dir = f"fold-{number}", str(folder)
     return fold
-
-
-def _trained(config: Config, say: Say) -> RunFolder | None:
-    """The finished run of a fold: found, gone on with, or made; None where it was stopped."""
-    run = _existing(config)
-    if run is not None and _is_finished(run):
-        say(f"  done before: {run.path}")
-        return run
-    resume = run.path if run is not None and run.last_checkpoint.is_file() else None
-    result = train(copy.deepcopy(config), say=lambda line: say(f"  {line}"), resume=resume)
-    return None if result.interrupted else result.run
-
-
-def _existing(config: Config) -> RunFolder | None:
-    """The newest run of this fold, if its settings are these.
-
-    Raises:
-        ConfigError: They are others.
-    """
-    home = Path(config.output_dir) / str(config.experiment)
-    try:
-        run = RunFolder(resolve_run(home))
-    except ConfigError:
-        return None
-    both = from_yaml(run.config), copy.deepcopy(config)
-    for one in both:
-        make_absolute(one)
-    kept, wanted = (dataclasses.asdict(one) for one in both)
-    # Resolved when the run was made: the format, not the wish, is stored.
-    kept["trainer"]["precision"] = wanted["trainer"]["precision"]
-    changed = sorted(key for key in wanted if kept[key] != wanted[key] and key != "output_dir")
-    if changed:
-        raise ConfigError(
-            f"this fold was trained with other settings ({', '.join(changed)})",
-            where=run.path,
-            remedy="give another folder with --save, or remove this one",
-        )
-    return run
-
-
-def _is_finished(run: RunFolder) -> bool:
-    try:
-        status = json.loads(run.results.read_text(encoding="utf-8")).get("status")
-    except (OSError, ValueError, AttributeError):
-        return False
-    return bool(status == "finished") and run.best.is_file()
 
 
 def _scored(config: Config, run: RunFolder, number: int) -> Fold:
