@@ -21,7 +21,13 @@ from faultline.types import LabelKind, LabelSpace
 HAND_MADE = "hand"
 """Where a tier stands: the mask was not guessed."""
 _FOLDERS = ("class_folders", "class_masks")
-_KINDS = {"class_masks": "multiclass", "coco": "multilabel", "json_per_picture": "multilabel"}
+_KINDS = {
+    "class_masks": "multiclass",
+    "coco": "multilabel",
+    "json_per_picture": "multilabel",
+    "severstal": "multilabel",
+}
+"""Kind of labels by format, where settings leave it open: a channel for every class."""
 
 
 @dataclass(frozen=True, slots=True)

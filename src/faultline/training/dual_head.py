@@ -44,6 +44,7 @@ _TITLES = {
     "c": "classes, the decoder of masks frozen",
 }
 _ROLLBACK_AFTER = "b"
+_LINE = ("iou", "accuracy", "macro_f1", "macro_average_precision")
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,8 @@ class DualHeadKind(PhasedKind[DualPrepared]):
         return lines
 
     def _first_weights(self, task: Any) -> str:
-        return str(task.dual.backbone.weights) if self.start is None else self.start.line
+        own = getattr(task.dual.backbone, "weights", "random")
+        return str(own) if self.start is None else self.start.line
 
     def keep(self, run: RunFolder, prepared: DualPrepared) -> None:
         """The split."""
@@ -223,8 +225,9 @@ class DualHeadKind(PhasedKind[DualPrepared]):
         names = list(bests)
         last = names[-1]
         if last == "c" and _ROLLBACK_AFTER in bests:
-            worse = bests[last]["class_score"] < bests[_ROLLBACK_AFTER]["class_score"]
-            return _ROLLBACK_AFTER if worse else last
+            after, before = (bests[name]["class_score"] for name in (last, _ROLLBACK_AFTER))
+            known = after is not None and before is not None
+            return _ROLLBACK_AFTER if known and after < before else last
         return last
 
     def line(self, row: dict[str, Any]) -> str:
@@ -237,7 +240,5 @@ class DualHeadKind(PhasedKind[DualPrepared]):
 
     def verdict(self, best: dict[str, Any]) -> str:
         """Scores of the best epoch."""
-        return (
-            f"best validation mean IoU {best['iou']:.3f}, accuracy {best['accuracy']:.3f}, "
-            f"macro-F1 {best['macro_f1']:.3f}, epoch {best['epoch']} of the phase"
-        )
+        row = {f"val/{name}": best[name] for name in _LINE}
+        return f"best validation {self.line(row)}, epoch {best['epoch']} of the phase"

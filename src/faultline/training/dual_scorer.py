@@ -24,7 +24,7 @@ from faultline.training.selection import ValidationScorer
 from faultline.training.task import TrainingTask
 from faultline.types import LabelKind, LabelSpace
 
-_GRID = tuple(float(value) for value in np.round(np.arange(0.02, 0.99, 0.02), 2))
+_LEAST = 1e-6
 
 
 def class_score(scores: ClassificationScores) -> float:
@@ -121,11 +121,15 @@ class DualScorer(ValidationScorer):
     def _mask_threshold(self) -> dict[str, Any]:
         if not any(channel.positives for channel in self.channels):
             return {"value": 0.5, "status": "no_positives", "source": "validation"}
-        means = [mean_iou(self.channels, value) for value in _GRID]
-        best = int(np.nanargmax(means))
+        curves = [channel.curve() for channel in self.channels if channel.positives]
+        means = np.mean([np.nan_to_num(curve.iou) for curve in curves], axis=0)
+        # 0 and 1 are no thresholds. Of equally good ones the middle is taken.
+        inner = means[1:-1]
+        best = np.flatnonzero(inner >= inner.max() - _LEAST)
+        index = 1 + int(best[len(best) // 2])
         return {
-            "value": _GRID[best], "status": "tuned", "source": "validation",
-            "criterion": "mean_iou", "score": means[best],
+            "value": float(curves[0].threshold[index]), "status": "tuned", "source": "validation",
+            "criterion": "mean_iou", "score": float(means[index]),
         }  # fmt: skip
 
     def scores(self, threshold: Threshold) -> dict[str, float]:

@@ -20,7 +20,7 @@ from faultline.artifacts.bundle import Bundle, load_bundle, save_bundle
 from faultline.artifacts.run import RunFolder
 from faultline.config.schema import Config
 from faultline.config.validate import duration
-from faultline.files import link_or_copy, write_json
+from faultline.files import link_or_copy, write_bytes, write_json
 from faultline.seeding import seed_everything
 from faultline.training.fit import Fitting, Ready, TrainingResult
 from faultline.training.kinds import P, Say, TrainingKind
@@ -213,13 +213,13 @@ class _Phases:
 
     def _replace(self, name: str, bundle: Bundle) -> None:
         save_bundle(self._kept(name), bundle)
-        link_or_copy(self._kept(name), self.run.best)
+        write_bytes(self.run.best, self._kept(name).read_bytes())
 
     def _settled(self) -> TrainingResult:
         """Put the chosen weights in place, and write the results of the whole."""
         bests = self.log.bests
         chosen = self.kind.choose(bests)
-        link_or_copy(self._kept(chosen), self.run.best)
+        write_bytes(self.run.best, self._kept(chosen).read_bytes())
         config = self.ready.config
         results: dict[str, Any] = json.loads(self.run.results.read_text(encoding="utf-8"))
         results |= {
