@@ -95,9 +95,7 @@ def test_a_changed_confidence_is_another_label(tmp_path, pseudo_labelled):
     found = prepare_dual(config(root, folder), 0, 0.6)
     item = next(iter(found.masks.values())).item
     before = label_hash(item)
-    path = item.mask_file.path.with_name(
-        item.mask_file.path.name.replace("_mask.png", "_conf.npy")
-    )
+    path = item.mask_file.path.with_name(item.mask_file.path.name.replace("_mask.png", "_conf.npy"))
     kept = path.read_bytes()
     np.save(path, np.zeros((24, 30), np.float16))
     changed = label_hash(item)
