@@ -8,6 +8,7 @@ import numpy as np
 from tiny_classification import picture
 from torch import nn
 
+from faultline.models.backbones import Evidence
 from faultline.models.dual_head import DualHead, MaskDecoder
 
 TINY = [
@@ -38,6 +39,12 @@ class TinyTrunk(nn.Module):
             x = stage(x)
             maps.append(x)
         return maps, maps[0].amax((2, 3))
+
+    def evidence(self):
+        return Evidence(self.stages[0], lambda output, size: output)
+
+    def padded_size(self, height, width):
+        return height, width
 
     def set_grad_checkpointing(self, enable=True):
         return False
