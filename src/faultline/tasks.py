@@ -15,6 +15,7 @@ from faultline.registry import Registry
 SEGMENTATION = "segmentation"
 CLASSIFICATION = "classification"
 PROMPTED = "prompted"
+DUAL_HEAD = "dual_head"
 AUTO = "auto"
 
 
@@ -69,6 +70,16 @@ def _prompted() -> Task:
         train="faultline.training.prompted:PromptedKind",
         infer="faultline.predict.prompt_command:infer_prompts",
         evaluate="faultline.evaluation.prompted.command:evaluate_prompts",
+    )
+
+
+@TASKS.register(DUAL_HEAD)
+def _dual_head() -> Task:
+    """Outline defects and name them, with one network."""
+    return Task(
+        train="faultline.training.dual_head:DualHeadKind",
+        infer="faultline.predict.dual_head:infer_both",
+        evaluate="faultline.evaluation.dual_head:evaluate_both",
     )
 
 

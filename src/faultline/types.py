@@ -17,6 +17,10 @@ IGNORE_INDEX = 255
 """Mask value of a pixel that no loss and no metric counts."""
 
 
+BACKGROUND = "background"
+"""Name of the class that is none."""
+
+
 class LabelKind(StrEnum):
     """How classes relate: `binary` and `multilabel` use sigmoids, `multiclass` a softmax."""
 
@@ -53,6 +57,15 @@ class LabelSpace:
     def num_outputs(self) -> int:
         """Number of logit channels K that a model for this label space gives."""
         return len(self.names)
+
+    @property
+    def first(self) -> int:
+        """Position of the first class of pixels that is no background.
+
+        Several labels per pixel have a background where their first class is called so.
+        """
+        named = self.kind is LabelKind.MULTILABEL and self.names[0].lower() == BACKGROUND
+        return int(named or self.kind is LabelKind.MULTICLASS)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

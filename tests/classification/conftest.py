@@ -4,14 +4,17 @@ import pytest
 from tiny_classification import tiny_classifier, train, write_folders, write_steel
 
 from faultline.models import MODELS
+from faultline.models.registry import NETWORK_ONLY
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _tiny_model():
     """Registered for these tests only: tests of every model must not find it."""
     MODELS.register("tiny_classifier", tags=["classification"])(tiny_classifier)
+    MODELS.register("tiny_network", tags=[NETWORK_ONLY])(tiny_classifier)
     yield
-    del MODELS._entries["tiny_classifier"]
+    for name in ("tiny_classifier", "tiny_network"):
+        del MODELS._entries[name]
 
 
 @pytest.fixture(scope="session")

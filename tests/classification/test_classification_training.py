@@ -180,11 +180,8 @@ class TestWhatTheDocumentTypes:
         (["task=classifcation"], ["task='classifcation'", "did you mean 'classification'"]),
         (["task=classification", "model=unet_mini"], ["'unet_mini' is made for segmentation"]),
         (["task=segmentation", "model=tiny_classifier"], ["made for classification", "unet_mini"]),
-        (
-            ["model=dual_head"],
-            ["'dual_head' answers two", "model.name=conv_next", "model.name=unet"],
-        ),
-        (["task=classification", "model=dual_head"], ["no training fits both of its heads"]),
+        (["task=classification", "model=dual_head"], ["'dual_head' is made for dual_head"]),
+        (["model=tiny_network"], ["'tiny_network' is a network only", "faultline list models"]),
         (["task=classification", "loss=bce_dice"], ["segmentation loss", "focal"]),
         (["task=classification", "loss=focal", "loss.gama=1"], ["'gama'", "did you mean 'gamma'"]),
         (["task=classification", "loss=bce", "loss.pos_weight=[3]"], ["1 values for 2 classes"]),

@@ -201,7 +201,7 @@ class TestListing:
         assert tasks["scratch_ed_plus"] == tasks["unet"] == "segmentation"
         assert tasks["conv_next"] == "classification"
         assert tasks["prompt_ed"] == "prompted"
-        assert tasks["dual_head"] == "no"
+        assert tasks["dual_head"] == "dual_head"
         assert run("list", "importers") == 0
         assert "required" not in capsys.readouterr().out
 

@@ -158,7 +158,13 @@ def test_dual_head_gives_classes_and_masks(backbone):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"num_masks": 0}, {"decoder_channels": 1}, {"aspp_rates": []}, {"skip_channels": 0}],
+    [
+        {"num_masks": 0},
+        {"decoder_channels": 1},
+        {"aspp_rates": []},
+        {"skip_channels": 0},
+        {"answer": "neither"},
+    ],
 )
 def test_dual_head_refuses_bad_settings(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
@@ -166,4 +172,4 @@ def test_dual_head_refuses_bad_settings(settings):
 
 
 def test_dual_head_has_a_tag_of_its_own():
-    assert MODELS.get("dual_head").tags == {"dual_head", "network_only"}
+    assert MODELS.get("dual_head").tags == {"dual_head"}

@@ -35,7 +35,8 @@ from faultline.registry import did_you_mean
 _NAMED = ("model", "loss", "optimizer", "scheduler")
 _SEE = "see `faultline config` for every setting"
 _ONE_TEXT = (
-    "data.root", "data.test", "data.positive", "data.split_file", "output_dir", "prompts.table",
+    "data.root", "data.test", "data.masks", "data.positive", "data.split_file", "output_dir",
+    "prompts.table", "init.weights",
 )  # fmt: skip
 """Settings whose value is text as it stands, whatever characters it holds."""
 _HOME = re.compile(r"(^|[\[,:{]\s*)(~[^,:\[\]{}]*)")

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from faultline.config.flat import FLAT_KEYS
-from faultline.config.schema import OPEN_SECTIONS, Config
+from faultline.config.schema import NESTED_SECTIONS, OPEN_SECTIONS, Config
 from faultline.registry import did_you_mean
 
 GROUPS = ("data", "augment")
@@ -28,7 +28,8 @@ def defaults() -> dict[str, Any]:
 @cache
 def sections() -> set[str]:
     """Keys that hold settings of their own."""
-    return {key.partition(".")[0] for key in defaults() if "." in key} | set(OPEN_SECTIONS)
+    own = {key.partition(".")[0] for key in defaults() if "." in key}
+    return own | {*OPEN_SECTIONS, *NESTED_SECTIONS}
 
 
 def leaves(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
@@ -36,7 +37,8 @@ def leaves(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and (value or name in OPEN_SECTIONS) and prefix.count(".") < 1:
+        opened = prefix.count(".") < 1 or name in NESTED_SECTIONS
+        if isinstance(value, dict) and (value or name in OPEN_SECTIONS) and opened:
             inner = leaves(value, f"{name}.")
             found.extend(inner if not (name in OPEN_SECTIONS and not value) else [(name, {})])
         else:

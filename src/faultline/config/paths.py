@@ -9,7 +9,7 @@ from typing import Any
 
 READ = (
     "data.root", "data.test", "data.split_file", "data.sources", "data.manifest", "data.more",
-    "prompts.table", "model.pretrained", "model.weights",
+    "data.masks", "prompts.table", "model.pretrained", "model.weights", "init.weights",
 )  # fmt: skip
 """Settings, of pictures or of speech, that name what a run reads; some also take other words."""
 

@@ -12,6 +12,8 @@ class DataConfig:
 
     Attributes:
         root: Folder of the data set.
+        masks: Folder of pseudo-labels for the pictures of `root` (docs/dual-head.md); for the
+            dual-head network only.
         sources: Data sets that prompted segmentation trains on together: folders, options with
             `root:`, or one YAML file that lists them (docs/prompts.md).
         format: Importer name, or `auto` to find out.
@@ -53,13 +55,15 @@ class DataConfig:
             pictures of rare classes more often, `class_aware` a class by turns.
         foreground_share: Share of the crops that are placed around a foreground pixel.
         crops_per_image: Crops of each picture an epoch; 0 means as many as cover it once.
-        batch_size: Crops per step.
+        batch_size: Crops per step. 0, for the dual-head network only: by the backbone's class of
+            memory (`tiers`).
         num_workers: Loader processes; -1 chooses (0 on a CPU, up to 8 with a GPU).
         cache: Where decoded pictures are kept: `ram`, `disk` or `none`.
         cache_gib: Memory that the cache may take.
     """
 
     root: str | None = None
+    masks: str | None = None
     sources: list[Any] = field(default_factory=list)
     format: str = "auto"
     positive: str = "crack"
@@ -144,7 +148,8 @@ class TrainerConfig:
         accelerator: `auto`, `cpu` or `gpu`.
         devices: Number of devices.
         strategy: Lightning strategy, for example `ddp`.
-        accumulate: Batches an optimizer step.
+        accumulate: Batches an optimizer step. 0, for the dual-head network only: as many as make
+            `tiers.effective_batch`.
         gradient_clip: Largest gradient norm; 0 for none.
         early_stopping_patience: Epochs without a better validation score (IoU, macro-F1) before
             stopping; 0 is off.
@@ -238,6 +243,122 @@ class PromptsConfig:
 
 
 @dataclass
+class InitConfig:
+    """What a training starts from.
+
+    Attributes:
+        weights: Run or bundle whose backbone the dual-head network starts with, and whose head,
+            where it names the same classes.
+    """
+
+    weights: str | None = None
+
+
+@dataclass
+class PhaseConfig:
+    """One phase of the dual-head network's training.
+
+    Attributes:
+        epochs: Epochs at most; 0 leaves the phase out.
+        patience: Epochs without a better score before the phase ends; 0 is off.
+        lr_backbone: Learning rate of the backbone; 0 freezes it.
+        lr_masks: Learning rate of the decoder of masks; 0 freezes it.
+        lr_classes: Learning rate of the classification head; 0 freezes it.
+        loss_masks: Factor of the loss of masks.
+        loss_classes: Factor of the loss of classes.
+        warmup_steps: Steps of linear warm-up.
+        hard_examples: Weight that a picture gains in the loss of classes for being answered
+            wrongly: 1 + this times the probability that its truth was not given.
+        object_weight: How far the loss of classes is weighted by the share of the picture that
+            the masks take for object: 0 not at all, 1 wholly.
+    """
+
+    epochs: int
+    patience: int
+    lr_backbone: float
+    lr_masks: float
+    lr_classes: float
+    loss_masks: float
+    loss_classes: float
+    warmup_steps: int = 50
+    hard_examples: float = 0.0
+    object_weight: float = 0.0
+
+
+@dataclass
+class PhasesConfig:
+    """The phases of the dual-head network's training, and what stops it after the second.
+
+    Attributes:
+        a: Masks alone, on a frozen backbone.
+        b: Both heads and the backbone.
+        c: Classes alone, the decoder frozen.
+        class_loss: Loss of classes; a name of `faultline list losses` that does whole pictures, or
+            `auto`: `cross_entropy` where a picture has one class, `bce` where it may have several.
+            `loss` is that of masks.
+        confidence: Pixels of pseudo-labels below this confidence are ignored.
+        tier_a: Factor of a picture's loss of masks where its pseudo-label is of tier A, or of
+            hand-made masks.
+        tier_b: Likewise of tier B. Pseudo-labels of tier C are not used.
+        max_drop: After phase b: classification may have become worse than that of `init.weights`
+            by this much (accuracy; mean average precision where a picture has several classes).
+        min_iou: After phase b: least mean IoU of the masks.
+    """
+
+    a: PhaseConfig = field(default_factory=lambda: PhaseConfig(30, 5, 0.0, 1e-3, 0.0, 1.0, 0.0))
+    b: PhaseConfig = field(default_factory=lambda: PhaseConfig(25, 5, 1e-5, 1e-4, 1e-4, 0.4, 0.6))
+    c: PhaseConfig = field(
+        default_factory=lambda: PhaseConfig(15, 3, 1e-6, 0.0, 1e-4, 0.0, 1.0, 0, 2.0, 0.5)
+    )
+    class_loss: str = "auto"
+    confidence: float = 0.6
+    tier_a: float = 1.0
+    tier_b: float = 0.5
+    max_drop: float = 0.005
+    min_iou: float = 0.5
+
+
+@dataclass
+class TierConfig:
+    """How a backbone of one class of memory is trained (dual-head document, sections 3.2, 14).
+
+    Attributes:
+        batch: Pictures at a time.
+        decoder_channels: Width of the decoder of masks.
+        skip_channels: Width of what joins it from finer maps.
+        checkpointing: Compute again what a backward pass needs, instead of keeping it.
+    """
+
+    batch: int
+    decoder_channels: int
+    skip_channels: int
+    checkpointing: bool = False
+
+
+@dataclass
+class TiersConfig:
+    """What follows from the class of memory of a backbone, where settings do not say it.
+
+    Attributes:
+        tier: `auto`, or LIGHT, MEDIUM, HIGH or HEAVY as `faultline profile backbones` measures
+            it. `auto` takes the document's for backbones in full size; nano ones are LIGHT, and
+            keep the network's own narrow decoder.
+        effective_batch: Pictures an optimizer step, whatever fits at a time.
+        light: See TierConfig.
+        medium: See TierConfig.
+        high: See TierConfig.
+        heavy: See TierConfig.
+    """
+
+    tier: str = "auto"
+    effective_batch: int = 32
+    light: TierConfig = field(default_factory=lambda: TierConfig(32, 256, 48))
+    medium: TierConfig = field(default_factory=lambda: TierConfig(16, 256, 48))
+    high: TierConfig = field(default_factory=lambda: TierConfig(8, 192, 32))
+    heavy: TierConfig = field(default_factory=lambda: TierConfig(4, 128, 32, True))
+
+
+@dataclass
 class Config:
     """One run.
 
@@ -247,8 +368,8 @@ class Config:
         seed: Seed of every random source.
         deterministic: Take kernels that repeat where there are any; the others, all of a GPU, run
             with a warning.
-        task: What is learnt: `segmentation`, `classification`, `prompted`, or `auto`: what the
-            model is made for.
+        task: What is learnt: `segmentation`, `classification`, `prompted`, `dual_head`, or `auto`:
+            what the model is made for.
         threshold: `auto` (chosen on validation) or a number, then recorded as set by hand.
         data: See DataConfig.
         model: `name` and the settings of that model.
@@ -259,6 +380,9 @@ class Config:
         trainer: See TrainerConfig.
         evaluation: See EvaluationConfig.
         prompts: See PromptsConfig.
+        init: See InitConfig.
+        phases: See PhasesConfig; for the dual-head network only.
+        tiers: See TiersConfig; for the dual-head network only.
     """
 
     experiment: str | None = None
@@ -276,7 +400,15 @@ class Config:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+    phases: PhasesConfig = field(default_factory=PhasesConfig)
+    tiers: TiersConfig = field(default_factory=TiersConfig)
 
 
 OPEN_SECTIONS = ("model", "loss", "augment", "data.mask_colours", "data.thin")
 """Sections whose keys depend on a name; their registry checks them."""
+
+NESTED_SECTIONS = (
+    "phases.a", "phases.b", "phases.c", "tiers.light", "tiers.medium", "tiers.high", "tiers.heavy",
+)  # fmt: skip
+"""Sections within sections."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 
 from faultline.config.data_rules import picture_size, splitting_faults
@@ -22,6 +23,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "data.on_error": ("skip", "raise"),
     "data.cache": ("ram", "disk", "none"),
     "data.sampler": ("uniform", "weighted", "class_aware"),
+    "tiers.tier": ("auto", "LIGHT", "MEDIUM", "HIGH", "HEAVY"),
     "prompts.criterion": ("iou", "dice", "percentile"),
     "optimizer.name": ("adamw", "sgd"),
     "scheduler.name": ("cosine", "plateau", "none"),
@@ -40,7 +42,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "data.min_pixels": (1, 1e9),
     "data.foreground_share": (0.0, 1.0),
     "data.crops_per_image": (0, 10_000),
-    "data.batch_size": (1, 65536),
+    "data.batch_size": (0, 65536),
     "data.num_workers": (-1, 256),
     "data.cache_gib": (0.0, 65536.0),
     "prompts.per_picture": (1, 64),
@@ -60,7 +62,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.max_epochs": (-1, 1e9),
     "trainer.max_steps": (-1, 1e12),
     "trainer.devices": (1, 4096),
-    "trainer.accumulate": (1, 65536),
+    "trainer.accumulate": (0, 65536),
     "trainer.gradient_clip": (0.0, 1e9),
     "trainer.early_stopping_patience": (0, 1e6),
     "trainer.ema": (0.0, 0.999999),
@@ -73,6 +75,33 @@ RANGES: dict[str, tuple[float, float]] = {
     "evaluation.examples": (0, 1000),
     "evaluation.min_positives": (1, 1e6),
     "evaluation.dpi": (10, 2400),
+    "phases.confidence": (0.0, 1.0),
+    "phases.tier_a": (0.0, 1e6),
+    "phases.tier_b": (0.0, 1e6),
+    "phases.max_drop": (0.0, 1.0),
+    "phases.min_iou": (0.0, 1.0),
+    "tiers.effective_batch": (1, 65536),
+    **{
+        f"phases.{name}.{key}": bounds
+        for name in ("a", "b", "c")
+        for key, bounds in {
+            "epochs": (0.0, 1e9),
+            "patience": (0.0, 1e6),
+            "lr_backbone": (0.0, 100.0),
+            "lr_masks": (0.0, 100.0),
+            "lr_classes": (0.0, 100.0),
+            "loss_masks": (0.0, 1e6),
+            "loss_classes": (0.0, 1e6),
+            "warmup_steps": (0.0, 1e9),
+            "hard_examples": (0.0, 1e6),
+            "object_weight": (0.0, 1.0),
+        }.items()
+    },
+    **{
+        f"tiers.{name}.{key}": (low, 65536)
+        for name in ("light", "medium", "high", "heavy")
+        for key, low in {"batch": 1, "decoder_channels": 2, "skip_channels": 1}.items()
+    },
 }
 LARGEST_SEED = 2**32 - 1
 """What NumPy's older generators take."""
@@ -197,8 +226,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _lookup(config: Config, key: str) -> Any:
-    section, _, name = key.partition(".")
-    return getattr(getattr(config, section), name)
+    return attrgetter(key)(config)
 
 
 def _choices(config: Config) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from faultline.data.pseudo_masks import BITS, CONFIDENCE_END, beside
 from faultline.data.regions import rle_from_segmentation
 from faultline.errors import DataError
 from faultline.files import write_text
@@ -216,9 +217,12 @@ def label_hash(item: Item) -> str:
     if item.targets is not None:
         digest.update(f"targets {item.targets}".encode())
     if item.mask_file is not None:
-        digest.update(item.mask_file.rule.encode())
+        rule, path = item.mask_file.rule, item.mask_file.path
+        digest.update(rule.encode())
         try:
-            digest.update(item.mask_file.path.read_bytes())
+            digest.update(path.read_bytes())
+            if rule.partition(":")[0] == BITS:
+                digest.update(beside(path, CONFIDENCE_END).read_bytes())
         except OSError as error:
             raise DataError(
                 f"mask cannot be read: {error.strerror or error}",

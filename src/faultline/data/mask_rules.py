@@ -9,6 +9,8 @@
 | `rgb:<table>` | colours of the table | classes of that colour; (0, 0, 0) is background |
 | `threshold` | 0 ... 255 | from 128 on foreground; never chosen by itself |
 | `<binary rule>@K` | as that rule | its foreground is class K; of class folders with masks |
+| `apart:<rule>` | as that rule | classes that exclude each other, each a plane of its own |
+| `bits:C` | 0 ... 2^K - 1 | bit c is class c; below confidence C ignore (`pseudo_masks`) |
 
 A rule is one string, so that a manifest holds all that is needed to read its masks. A value that
 a rule does not list is an error, at import and again at every reading.
@@ -33,6 +35,8 @@ THRESHOLD = 128
 BLACK: Colour = (0, 0, 0)
 SHOWN = 10
 _IGNORE_WORD = "ignore"
+APART = "apart:"
+"""Begins the rule of exclusive classes that are read as independent ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ def parse_rule(rule: str, space: LabelSpace) -> ValueTable:
 def allows_any_value(rule: str) -> bool:
     """Whether a file read by `rule` may well hold more than 0, 1 and 255."""
     name = rule.partition(":")[0].partition("@")[0]
-    return name in ("threshold", "rgb", "palette", "index")
+    return name in ("threshold", "rgb", "palette", "index", "apart", "bits")
 
 
 def rule_of_class(rule: str, position: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from faultline.data.images import (
 )
 from faultline.data.manifest import Item, MaskFile, Region
 from faultline.data.mask_rules import (
+    APART,
     Colour,
     MaskScan,
     Reading,
@@ -37,9 +39,10 @@ from faultline.data.mask_rules import (
     misfit,
     parse_rule,
 )
+from faultline.data.pseudo_masks import BITS, read_bits
 from faultline.data.regions import decode_rles
 from faultline.errors import MaskError
-from faultline.types import IGNORE_INDEX, LabelKind, LabelSpace
+from faultline.types import BACKGROUND, IGNORE_INDEX, LabelKind, LabelSpace
 
 __all__ = ["decode_regions", "infer_mask_rule", "load_mask", "resize_mask", "scan_mask"]
 
@@ -65,10 +68,32 @@ def load_mask(item: Item, space: LabelSpace) -> ByteImage:
         )
     if item.mask_file is None:
         return decode_regions(item.regions, item.height, item.width, space, where=item.path)
+    if item.mask_file.rule.startswith(APART):
+        return _apart(item, item.mask_file, space)
+    if item.mask_file.rule.partition(":")[0] == BITS:
+        return _bits(item, item.mask_file, space)
     table = parse_rule(item.mask_file.rule, space)
     pixels, lossy = _read_pixels(item.mask_file.path, table.reading)
     pixels = _in_picture_frame(pixels, item, item.mask_file)
     return _classes_of(pixels, table, space, item.mask_file.path, lossy)
+
+
+def _apart(item: Item, mask: MaskFile, space: LabelSpace) -> ByteImage:
+    """Classes of a mask that exclude each other, (K, H, W), the background left out."""
+    own = replace(item, mask_file=replace(mask, rule=mask.rule.removeprefix(APART)))
+    whole = load_mask(own, LabelSpace(LabelKind.MULTICLASS, (BACKGROUND, *space.names)))
+    planes = np.stack([whole == k for k in range(1, len(space.names) + 1)]).astype(np.uint8)
+    planes[:, whole == IGNORE_INDEX] = IGNORE_INDEX
+    return planes
+
+
+def _bits(item: Item, mask: MaskFile, space: LabelSpace) -> ByteImage:
+    """A pseudo-label, (K, H, W)."""
+    planes = read_bits(mask.path, len(space.names), float(mask.rule.partition(":")[2]))
+    if planes.shape[1:] != (item.height, item.width):
+        own = (planes.shape[2], planes.shape[1])
+        raise wrong_size(mask.path, own, (item.width, item.height))
+    return planes
 
 
 def decode_regions(

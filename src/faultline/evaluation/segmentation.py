@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 from faultline.evaluation.class_tables import class_lines
-from faultline.evaluation.command import EvaluateRequest, Outcome, data_name
+from faultline.evaluation.command import EvaluateRequest, Outcome, TestSet, data_name
 from faultline.evaluation.evaluate import evaluate
 from faultline.progress import progress_bar
 
@@ -18,8 +19,13 @@ def evaluate_masks(request: EvaluateRequest) -> Outcome:
         LeakageError: The weights have seen some of the pictures.
         DataError: There are no pictures to score on.
     """
-    config, test = request.config, request.test_set()
-    folder = request.folder(test)
+    test = request.test_set()
+    return score_masks(request, test, request.folder(test))
+
+
+def score_masks(request: EvaluateRequest, test: TestSet, folder: Path) -> Outcome:
+    """Score masks on `test`, and write the report to `folder`; see `evaluate_masks`."""
+    config = request.config
     request.say(f"{len(test.items)} pictures of {test.root} ({test.split})")
     with progress_bar("pictures") as progress:
         metrics = evaluate(

@@ -14,7 +14,7 @@ from faultline.predict.predictor import Predictor
 from faultline.predict.request import InferRequest
 from faultline.predict.submission import write_submission
 from faultline.progress import progress_bar
-from faultline.tasks import PROMPTED, SEGMENTATION, TASKS, task_verb
+from faultline.tasks import DUAL_HEAD, PROMPTED, SEGMENTATION, TASKS, task_verb
 from faultline.types import LabelKind
 
 _SHOWN = 10
@@ -103,7 +103,7 @@ def check_scale(options: InferOptions, task: str) -> None:
     Raises:
         ConfigError: These weights measure nothing.
     """
-    if options.mm_per_px is not None and task != SEGMENTATION:
+    if options.mm_per_px is not None and task not in (SEGMENTATION, DUAL_HEAD):
         raise ConfigError(
             f"--mm-per-px: weights of the task {task!r} measure nothing",
             remedy="leave it out, or give weights of segmentation",
@@ -119,9 +119,10 @@ def check_format(name: str, task: str) -> None:
     allowed = FORMATS.get(task, ("",))
     if name not in allowed:
         named = ", ".join(one for one in allowed if one) or "none"
-        needs = ": it lists pixels, and these weights give no masks"
+        pixels = name == "severstal" and task not in (SEGMENTATION, DUAL_HEAD)
+        needs = ": it lists pixels, and these weights give no masks" if pixels else ""
         raise ConfigError(
-            f"--format {name}{needs if name == 'severstal' and task != SEGMENTATION else ''}",
+            f"--format {name}{needs}",
             remedy=f"formats of {task}: {named}",
         )
 

@@ -120,7 +120,7 @@ def measure_classes(
 
     Args:
         mask: (H, W) class indices (`multiclass`; the background, class 0, is left out), or
-            (K, H, W) of 0 and 1 (`multilabel`).
+            (K, H, W) of 0 and 1 (`multilabel`; a background is left out).
         space: What the classes are.
         min_size: Smallest component, in pixels, that is counted.
     """
@@ -129,7 +129,8 @@ def measure_classes(
     if space.kind is LabelKind.MULTICLASS:
         pairs = [(name, mask == index) for index, name in enumerate(space.names) if index]
     else:
-        pairs = [(name, layer > 0) for name, layer in zip(space.names, mask, strict=True)]
+        every = [(name, layer > 0) for name, layer in zip(space.names, mask, strict=True)]
+        pairs = every[space.first :]
     return tuple(_measure_class(name, own.view(np.uint8), min_size) for name, own in pairs)
 
 
@@ -137,7 +138,7 @@ def measured_classes(space: LabelSpace) -> tuple[str, ...]:
     """Names of the classes that `measure_classes` measures."""
     if space.kind is LabelKind.BINARY:
         return ()
-    return space.names[1:] if space.kind is LabelKind.MULTICLASS else space.names
+    return space.names[space.first :]
 
 
 def mask_labels(space: LabelSpace) -> tuple[str, ...]:

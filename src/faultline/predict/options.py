@@ -16,6 +16,7 @@ from faultline.predict.predictor import Predictor
 FORMATS: dict[str, tuple[str, ...]] = {
     "segmentation": ("", "severstal"),
     "classification": ("", "csv", "json"),
+    "dual_head": ("", "severstal", "csv", "json"),
 }
 """Task -> forms of results that `--format` may ask for; "" is the usual one."""
 

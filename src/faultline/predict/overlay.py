@@ -75,6 +75,8 @@ def four_panel(image: Pixels, prediction: Prediction, label_space: LabelSpace) -
     probability = prediction.probability
     if label_space.kind is LabelKind.MULTICLASS:
         probability = 1.0 - probability[:1]
+    elif label_space.first:
+        probability = probability[label_space.first :]
     blank = np.zeros_like(image)
     views = (
         image,
@@ -92,7 +94,8 @@ def _layers(mask: Pixels, label_space: LabelSpace) -> Iterator[tuple[Pixels, Col
     if label_space.kind is LabelKind.BINARY:
         yield (mask > 0).view(np.uint8), label_space.colours[0]
     elif label_space.kind is LabelKind.MULTILABEL:
-        for layer, colour in zip(mask, label_space.colours, strict=True):
+        both = list(zip(mask, label_space.colours, strict=True))
+        for layer, colour in both[label_space.first :]:
             yield (layer > 0).view(np.uint8), colour
     else:
         for index, colour in list(enumerate(label_space.colours))[1:]:

@@ -15,7 +15,12 @@ from faultline.artifacts.bundle import Bundle
 from faultline.artifacts.contents import Threshold
 from faultline.artifacts.device import resolve_device
 from faultline.artifacts.precision import resolve_precision
-from faultline.data.resize import resize_picture, resize_probability
+from faultline.data.resize import (
+    fit_picture,
+    fitted_shape,
+    resize_picture,
+    resize_probability,
+)
 from faultline.errors import ConfigError, ContractError
 from faultline.models.backbones import for_inference
 from faultline.predict.padding import pad_reflect, padded_size
@@ -85,8 +90,9 @@ class Predictor:
         probabilities = self._probabilities(images)
         masks = [self._mask(probability) for probability in probabilities]
         seconds = (time.perf_counter() - start) / len(images)
+        maker, first = self.bundle.fingerprint, self.bundle.label_space.first
         return [
-            Prediction(probability, mask, self.threshold.value, self.bundle.fingerprint, seconds)
+            Prediction(probability, mask, self.threshold.value, maker, seconds, first)
             for probability, mask in zip(probabilities, masks, strict=True)
         ]
 
@@ -108,7 +114,14 @@ class Predictor:
     def _probabilities(self, images: Sequence[Pixels]) -> list[NDArray[np.float32]]:
         """Probabilities (K, H, W) at the size of the pictures, whatever size they are taken at."""
         height, width = images[0].shape[:2]
-        resized = [resize_picture(image, self.bundle.input.resize) for image in images]
+        spec = self.bundle.input
+        if spec.height and spec.width:
+            size, keep = (spec.height, spec.width), bool(spec.keep_aspect)
+            rows, columns = fitted_shape((height, width), size, keep)
+            fitted = np.stack([fit_picture(image, size, keep) for image in images])
+            found = self._forward(fitted)[..., :rows, :columns]
+            return [resize_probability(p, height, width) for p in found]
+        resized = [resize_picture(image, spec.resize) for image in images]
         return [resize_probability(p, height, width) for p in self._at_model_size(resized)]
 
     def _at_model_size(self, images: Sequence[Pixels]) -> list[NDArray[np.float32]]:

@@ -22,6 +22,7 @@ class Prediction:
         threshold: Probability from which a pixel counts (not used by multiclass).
         maker: Fingerprint of the bundle that made it.
         seconds: Time taken; a picture in a batch counts its share.
+        first: First plane of a multilabel mask that is no background.
     """
 
     probability: NDArray[np.float32]
@@ -29,11 +30,12 @@ class Prediction:
     threshold: float
     maker: str
     seconds: float
+    first: int = 0
 
     @property
     def foreground(self) -> NDArray[np.uint8]:
         """(H, W) of 0 and 1: where anything but background was found."""
-        found = self.mask.any(axis=0) if self.mask.ndim == 3 else self.mask > 0
+        found = self.mask[self.first :].any(axis=0) if self.mask.ndim == 3 else self.mask > 0
         return np.asarray(found).view(np.uint8)
 
 

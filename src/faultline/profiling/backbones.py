@@ -15,6 +15,7 @@ from faultline.profiling.subject import BACKBONE, Subject
 from faultline.profiling.tables import bytes_text, table
 from faultline.progress import Progress
 from faultline.training.memory import plan_batch, tier
+from faultline.training.tiers import DOCUMENT_TIERS
 
 
 @dataclass(frozen=True)
@@ -30,26 +31,27 @@ class DocumentRow:
     tier: str
 
 
-def _row(tier_name: str, *peaks: float) -> DocumentRow:
-    return DocumentRow(dict(zip((2, 4, 8, 16, 32), peaks, strict=True)), tier_name)
-
+_PEAKS: dict[str, tuple[float, ...]] = {
+    "vit_hybrid": (2.57, 2.57, 2.84, 4.34, 7.37),
+    "co_at_net": (2.23, 2.26, 3.36, 5.56, 9.99),
+    "max_vit": (2.03, 2.21, 3.37, 5.69, 10.35),
+    "deit": (1.20, 1.77, 2.01, 3.11, 5.34),
+    "swin": (1.71, 1.71, 2.05, 3.21, 5.54),
+    "dynamic_conv_net": (1.72, 2.65, 4.49, 8.20, 15.61),
+    "conv_next": (0.41, 0.54, 0.77, 1.23, 2.18),
+    "resnet_mish": (0.37, 0.49, 0.73, 1.20, 2.16),
+    "reg_net": (0.38, 0.56, 0.93, 1.66, 3.08),
+    "ghostnet_v2": (0.22, 0.33, 0.55, 0.99, 1.85),
+    "mobile_one": (0.06, 0.07, 0.10, 0.13, 0.20),
+    "csp_darknet": (0.70, 1.34, 2.62, 5.16, 10.27),
+    "inception_v4": (0.20, 0.37, 0.69, 1.33, 2.62),
+    "dense_net_hybrid": (0.14, 0.24, 0.44, 0.84, 1.63),
+    "efficient_net": (0.07, 0.11, 0.19, 0.36, 0.68),
+}
 
 DOCUMENT: dict[str, DocumentRow] = {
-    "vit_hybrid": _row("HEAVY", 2.57, 2.57, 2.84, 4.34, 7.37),
-    "co_at_net": _row("HEAVY", 2.23, 2.26, 3.36, 5.56, 9.99),
-    "max_vit": _row("HEAVY", 2.03, 2.21, 3.37, 5.69, 10.35),
-    "deit": _row("HEAVY", 1.20, 1.77, 2.01, 3.11, 5.34),
-    "swin": _row("HEAVY", 1.71, 1.71, 2.05, 3.21, 5.54),
-    "dynamic_conv_net": _row("HIGH", 1.72, 2.65, 4.49, 8.20, 15.61),
-    "conv_next": _row("MEDIUM", 0.41, 0.54, 0.77, 1.23, 2.18),
-    "resnet_mish": _row("MEDIUM", 0.37, 0.49, 0.73, 1.20, 2.16),
-    "reg_net": _row("MEDIUM", 0.38, 0.56, 0.93, 1.66, 3.08),
-    "ghostnet_v2": _row("LIGHT", 0.22, 0.33, 0.55, 0.99, 1.85),
-    "mobile_one": _row("LIGHT", 0.06, 0.07, 0.10, 0.13, 0.20),
-    "csp_darknet": _row("HIGH", 0.70, 1.34, 2.62, 5.16, 10.27),
-    "inception_v4": _row("LIGHT", 0.20, 0.37, 0.69, 1.33, 2.62),
-    "dense_net_hybrid": _row("LIGHT", 0.14, 0.24, 0.44, 0.84, 1.63),
-    "efficient_net": _row("LIGHT", 0.07, 0.11, 0.19, 0.36, 0.68),
+    name: DocumentRow(dict(zip((2, 4, 8, 16, 32), peaks, strict=True)), DOCUMENT_TIERS[name].value)
+    for name, peaks in _PEAKS.items()
 }
 
 

@@ -115,7 +115,7 @@ def train(
     say(f"{task.model_name}: {count_parameters(task.network):,} parameters")
     for line in kind.remarks(config, prepared, task):
         say(line)
-    ready = _Ready(
+    ready = Ready(
         config, prepared, precision, task,
         kind.training_loader(config, prepared),
         kind.validation_loader(config, prepared),
@@ -139,11 +139,27 @@ def train(
     run.write_provenance(provenance)
     write_roles(run, prepared)
     kind.keep(run, prepared)
-    return _Fitting(kind, ready, run, provenance, say).fit(resumed)
+    return _fit(kind, ready, run, provenance, say, resumed)
+
+
+def _fit(
+    kind: TrainingKind[Any],
+    ready: Ready,
+    run: RunFolder,
+    provenance: dict[str, Any],
+    say: Say,
+    resumed: bool,
+) -> TrainingResult:
+    """Train in one piece, or phase by phase where the kind has phases."""
+    from faultline.training.phases import PhasedKind, fit_phases
+
+    if isinstance(kind, PhasedKind):
+        return fit_phases(kind, ready, run, provenance, say, resumed)
+    return Fitting(kind, ready, run, provenance, say).fit(resumed)
 
 
 @dataclass(frozen=True)
-class _Ready:
+class Ready:
     """All of a training that wrong settings could spoil, built before there is any folder."""
 
     config: Config
@@ -156,30 +172,30 @@ class _Ready:
 
 
 def _follow(
-    kind: TrainingKind[Any], ready: _Ready, run: RunFolder | None, resumed: bool
+    kind: TrainingKind[Any], ready: Ready, run: RunFolder | None, resumed: bool
 ) -> TrainingResult:
     """Train along as another process than the first: it alone makes the run and writes to it."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = run or RunFolder(Path(scratch))
-        return _Fitting(kind, ready, folder, {}, _silent).fit(resumed)
+        return Fitting(kind, ready, folder, {}, _silent).fit(resumed)
 
 
 def _silent(line: str) -> None:
     """Say nothing: the first process speaks for all."""
 
 
-class _Fitting:
+class Fitting:
     """One training, with everything that its parts share."""
 
     def __init__(
         self,
         kind: TrainingKind[Any],
-        ready: _Ready,
+        ready: Ready,
         run: RunFolder,
         provenance: dict[str, Any],
         say: Say,
     ) -> None:
-        self.kind, self.config, self.run = kind, ready.config, run
+        self.kind, self.ready, self.config, self.run = kind, ready, ready.config, run
         self.prepared, self.task = ready.prepared, ready.task
         self.precision, self.provenance = ready.precision, provenance
         self.loader, self.valid, self.scorer = ready.loader, ready.valid, ready.scorer

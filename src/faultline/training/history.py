@@ -41,6 +41,7 @@ class History(pl.Callback):
         self.say = say
         self.scores = scores
         self.rows: list[dict[str, Any]] = []
+        self.first_epoch = 0
         self._samples = 0
         self._started = time.perf_counter()
         self._before = 0.0
@@ -88,7 +89,7 @@ class History(pl.Callback):
         """Write the row."""
         speed = self._samples / self._train_seconds if self._train_seconds else float("nan")
         row = {
-            "epoch": trainer.current_epoch,
+            "epoch": self.first_epoch + trainer.current_epoch,
             "step": trainer.global_step,
             "seconds": round(self.seconds, 1),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
@@ -116,6 +117,11 @@ class History(pl.Callback):
             self.write()
             if self.say:
                 self.say(_line(self.rows[-1], self.scores))
+
+    def go_on(self, rows: list[dict[str, Any]], seconds: float) -> None:
+        """Begin after the rows and the time of earlier trainings of the same run."""
+        self.rows, self._before = list(rows), seconds
+        self.first_epoch = 1 + max((int(row["epoch"]) for row in rows), default=-1)
 
     @property
     def seconds(self) -> float:

@@ -19,6 +19,7 @@ from faultline.models import MODELS
 from faultline.models.registry import NETWORK_ONLY
 from faultline.registry import Entry
 from faultline.tasks import AUTO, SEGMENTATION, TASKS, task_verb
+from faultline.training.dual_rules import dual_faults
 from faultline.training.parts import part_faults
 from faultline.training.resume import ResumableLoader
 from faultline.training.selection import SelectBest, ValidationScorer
@@ -186,12 +187,10 @@ def kind_of(config: Config) -> TrainingKind[Any]:
     made_for = tasks_of(entry)
     if not made_for:
         raise ConfigError(
-            f"model {entry.name!r} answers two questions at once, which classes and where, and no "
-            "training fits both of its heads",
+            f"model {entry.name!r} is a network only: no training here fits it",
             where="model.name",
-            remedy="train one model for each: task=classification model.name=conv_next for the "
-            "classes, model.name=unet for the masks; the network itself is built by "
-            f"faultline.models.create_model({entry.name!r})",
+            remedy=f"build it with faultline.models.create_model({entry.name!r}), or use another "
+            "of `faultline list models`",
         )
     name = made_for[0] if config.task == AUTO else config.task
     if name not in made_for:
@@ -229,6 +228,8 @@ def setting_faults(config: Config) -> list[str]:
             kind_of(config)
         except ConfigError as error:
             problems.append(str(error))
+        made_for = tasks_of(MODELS.get(str(config.model["name"])))
+        problems += dual_faults(config, made_for)
     return problems
 
 

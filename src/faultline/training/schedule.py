@@ -40,7 +40,7 @@ def build_scheduler(
     if config.name == "plateau":
         scheduler = ReduceLROnPlateau(
             optimizer, factor=config.factor, patience=config.patience,
-            min_lr=optimizer.param_groups[0]["lr"] * config.min_factor,
+            min_lr=[group["lr"] * config.min_factor for group in optimizer.param_groups],
         )  # fmt: skip
         return {"scheduler": scheduler, "monitor": "val/loss", "strict": False}
     if config.name == "cosine":

@@ -24,7 +24,7 @@ class ValidationScorer(ABC):
         higher_is_better: Whether more of it is better.
     """
 
-    metric: ClassVar[str]
+    metric: str
     higher_is_better: ClassVar[bool] = True
 
     @abstractmethod

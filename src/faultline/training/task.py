@@ -72,7 +72,7 @@ class TrainingTask(pl.LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         """The optimizer, and the schedule of its learning rate."""
         settings = self.optimizer_config
-        parameters = [p for p in self.parameters() if p.requires_grad]
+        parameters = self.parameter_groups()
         optimizer: torch.optim.Optimizer
         if settings.name == "sgd":
             optimizer = torch.optim.SGD(
@@ -86,6 +86,10 @@ class TrainingTask(pl.LightningModule, ABC):
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def parameter_groups(self) -> list[Any]:
+        """What the optimizer moves: parameters, or groups of them with settings of their own."""
+        return [p for p in self.parameters() if p.requires_grad]
 
     def progress(self) -> float:
         """Share of the training that is done, 0 to 1: by steps or by time, the larger."""

@@ -31,7 +31,7 @@ def trainer_settings(config: Config) -> dict[str, Any]:
         "max_epochs": epochs,
         "max_steps": settings.max_steps,
         "max_time": limit,
-        "accumulate_grad_batches": settings.accumulate,
+        "accumulate_grad_batches": max(1, settings.accumulate),
         "gradient_clip_val": settings.gradient_clip or None,
         "check_val_every_n_epoch": settings.validate_every,
         "deterministic": "warn" if config.deterministic else None,

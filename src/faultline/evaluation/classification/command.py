@@ -42,9 +42,14 @@ def evaluate_classes(request: EvaluateRequest) -> Outcome:
         DataError: There are no pictures to score on, or they have other classes.
         OutputError: The folder cannot be written.
     """
+    test = request.test_set()
+    return score_classes(request, test, request.folder(test))
+
+
+def score_classes(request: EvaluateRequest, test: TestSet, folder: Path) -> Outcome:
+    """Score classes on `test`, and write everything to `folder`; see `evaluate_classes`."""
     bundle = request.bundle
-    test = _with_classes_of(bundle.label_space, request.test_set())
-    folder = request.folder(test)
+    test = _with_classes_of(bundle.label_space, test)
     check_unseen(bundle, test.items, by_group=test.same_data_set)
     check_writable(folder)
     request.say(f"{len(test.items)} pictures of {test.root} ({test.split})")
