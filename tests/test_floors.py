@@ -31,6 +31,7 @@ FLOORS = [
     {"predict"},
     {"training"},
     {"evaluation"},
+    {"pseudolabel"},
     {"speech"},
     {"profiling"},
     {"experiments"},

@@ -33,12 +33,19 @@ def fit_picture(
     height, width = size
     if not keep_aspect:
         return _resized(image, height, width)
-    factor = min(height / image.shape[0], width / image.shape[1])
-    inner = [max(1, min(limit, round(side * factor)))
-             for side, limit in zip(image.shape[:2], size, strict=True)]  # fmt: skip
+    inner = placed_size((image.shape[0], image.shape[1]), size)
     fitted = np.zeros((height, width, 3), np.uint8)
     fitted[: inner[0], : inner[1]] = _resized(image, inner[0], inner[1])
     return fitted
+
+
+def placed_size(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of `size` = (H, W) that a picture (h, w) covers where it is not stretched."""
+    factor = min(size[0] / shape[0], size[1] / shape[1])
+    rows, columns = (
+        max(1, min(limit, round(side * factor))) for side, limit in zip(shape, size, strict=True)
+    )
+    return rows, columns
 
 
 def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

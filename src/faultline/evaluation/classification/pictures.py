@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultline.data.images import read_image
+from faultline.data.resize import placed_size
 from faultline.errors import FaultlineError
 from faultline.evaluation.classification.gradcam import GradCam, overlay_heat
 from faultline.evaluation.classification.scoring import ClassRun
@@ -153,7 +154,7 @@ def _view(
     heat = explain.heat(fitted, class_index)
     spec = predictor.bundle.input
     if spec.keep_aspect:
-        height, width = _inner(picture, fitted)
+        height, width = placed_size(picture.shape[:2], fitted.shape[:2])
         heat = heat[:height, :width]
     large = cv2.resize(heat, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
     covered = overlay_heat(picture, np.clip(large, 0, 1))
@@ -161,13 +162,6 @@ def _view(
     shape = (_GAP, picture.shape[1]) if stacked else (picture.shape[0], _GAP)
     gap = np.full((*shape, 3), 255, np.uint8)
     return _readable(np.concatenate([picture, gap, covered], axis=0 if stacked else 1))
-
-
-def _inner(picture: Pixels, fitted: Pixels) -> tuple[int, int]:
-    """Rows and columns of `fitted` that the picture covers, the rest being padding."""
-    factor = min(fitted.shape[0] / picture.shape[0], fitted.shape[1] / picture.shape[1])
-    return (max(1, min(fitted.shape[0], round(picture.shape[0] * factor))),
-            max(1, min(fitted.shape[1], round(picture.shape[1] * factor))))  # fmt: skip
 
 
 def _readable(view: Pixels) -> Pixels:

@@ -1,0 +1,108 @@
+"""How unlike healthy green tissue is: the pixel's own evidence of disease.
+
+Hue in CIELAB is used, not green alone: light and shade move lightness, and little else. Going from
+healthy leaf to sick the hue falls: green about 120 to 150 degrees, yellow 90 to 100, red rot and
+rust 30 to 70. What has no colour (a white midrib, glare, shade) says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faultline.pseudolabel.fusion import Belief
+
+Pixels = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
+
+_COLOURED = (6.0, 12.0)
+"""Chroma (CIELAB) up to which hue means nothing, and from which it means all."""
+_LOCAL = (4.0, 12.0)
+"""Degrees below the surroundings' hue at which a fleck begins to count, and counts fully."""
+_SAMPLE = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class HealthyGreen:
+    """Hue of healthy tissue.
+
+    Attributes:
+        edge: Hue in degrees above which nearly all healthy pixels lie.
+        span: Degrees below `edge` at which a pixel is wholly unlike healthy.
+        pictures: Pictures that it was measured on; 0 for the value of the package.
+    """
+
+    # Of leaves in daylight; measured on the data set's own healthy pictures where it has some.
+    edge: float = 108.0
+    span: float = 15.0
+    pictures: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def hue_and_chroma(picture: Pixels) -> tuple[Belief, Belief]:
+    """CIELAB hue in degrees, 0 to 360, and chroma, each (H, W) float32, of RGB (H, W, 3)."""
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    a, b = lab[..., 1], lab[..., 2]
+    return np.degrees(np.arctan2(b, a)) % 360, np.hypot(a, b)
+
+
+def measure_healthy(pictures: Iterable[tuple[Pixels, Flags]]) -> HealthyGreen:
+    """`HealthyGreen` of pictures of healthy plants, each with its plant pixels (H, W).
+
+    The edge is the 5th percentile of hue of all coloured plant pixels: every picture counts the
+    same, whatever its size.
+    """
+    rng = np.random.default_rng(0)
+    found = []
+    for picture, plant in pictures:
+        hue, chroma = hue_and_chroma(picture)
+        hues = hue[plant & (chroma >= _COLOURED[1])]
+        if len(hues):
+            found.append(rng.choice(hues, _SAMPLE))
+    if not found:
+        return HealthyGreen()
+    edge = float(np.percentile(np.concatenate(found), 5))
+    return HealthyGreen(edge=round(edge, 2), pictures=len(found))
+
+
+def unlikeness(picture: Pixels, plant: Flags, healthy: HealthyGreen) -> Belief:
+    """How unlike healthy green each pixel is, (H, W) of 0 to 1.
+
+    The larger of two: how far the hue lies below that of healthy tissue, and how far below that of
+    the plant around it. The second finds flecks and mosaic on a leaf that is green all over.
+
+    Args:
+        picture: (H, W, 3) RGB.
+        plant: (H, W) booleans; the surroundings are measured on these.
+        healthy: The hue of healthy tissue.
+    """
+    hue, chroma = hue_and_chroma(picture)
+    # Purple and blue (shade, sky) are beyond the range from green to red, on neither side.
+    turned = np.where(hue > 240, hue - 360, hue)
+    weight = _ramp(chroma, *_COLOURED)
+    beyond = _ramp(healthy.edge - turned, 0.0, healthy.span)
+    around = _surroundings(turned, plant & (weight > 0.5))
+    local = _ramp(around - turned, *_LOCAL)
+    return np.asarray(weight * np.maximum(beyond, local), np.float32)
+
+
+def _surroundings(hue: Belief, plant: Flags) -> Belief:
+    """Mean hue of the plant pixels around each pixel, within a fifth of the picture."""
+    side = max(3, round(0.2 * max(hue.shape)) | 1)
+    inside = plant.astype(np.float32)
+    total = cv2.boxFilter(hue * inside, -1, (side, side), normalize=False)
+    count = cv2.boxFilter(inside, -1, (side, side), normalize=False)
+    return np.asarray(np.where(count > 0.5, total / np.maximum(count, 0.5), hue), np.float32)
+
+
+def _ramp(values: NDArray[np.floating[Any]], low: float, high: float) -> Belief:
+    """0 up to `low`, 1 from `high`, a straight line between."""
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1), np.float32)
