@@ -40,7 +40,7 @@ def fit_picture(
 
 
 def placed_size(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """Rows and columns of `size` = (H, W) that a picture (h, w) covers where it is not stretched."""
+    """Rows and columns of `size` = (H, W) that a picture (h, w) covers unstretched."""
     factor = min(size[0] / shape[0], size[1] / shape[1])
     rows, columns = (
         max(1, min(limit, round(side * factor))) for side, limit in zip(shape, size, strict=True)

@@ -50,7 +50,11 @@ class Drawn:
 
 
 def assign(
-    of: PlantClass, plant_beliefs: Mapping[str, Belief], unlike: Belief, heat: Belief | None
+    of: PlantClass,
+    plant_beliefs: Mapping[str, Belief],
+    unlike: Belief,
+    green: Belief,
+    heat: Belief | None,
 ) -> Drawn:
     """Mask of a picture.
 
@@ -58,13 +62,14 @@ def assign(
         of: The class of the picture; its table says which channels its signs are in.
         plant_beliefs: Source -> (H, W), how surely each pixel is plant.
         unlike: (H, W), how unlike healthy green each pixel is, 0 to 1.
+        green: (H, W), whether there is healthy green nearby, 0 to 1.
         heat: (H, W), activation of the class, 0 to 1; None where there is no classifier.
     """
     first = vote(plant_beliefs)
     bits = np.where(first.winner, bit(HEALTHY), bit(BACKGROUND)).astype(np.uint8)
     if of.primary == HEALTHY:
         return Drawn(bits, first.confidence)
-    second = vote(_sign_beliefs(of, unlike, heat, first.winner))
+    second = vote(_sign_beliefs(of, unlike, green, heat, first.winner))
     sick = first.winner & second.winner
     bits[sick] = bit(of.primary)
     if of.secondary is not None:

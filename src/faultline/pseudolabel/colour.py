@@ -24,6 +24,11 @@ _COLOURED = (6.0, 12.0)
 """Chroma (CIELAB) up to which hue means nothing, and from which it means all."""
 _LOCAL = (4.0, 12.0)
 """Degrees below the surroundings' hue at which a fleck begins to count, and counts fully."""
+_VIVID = (0.6, 0.9)
+"""Chroma, against that of the surroundings, at which a fleck begins to count, and fully counts."""
+_ENOUGH = (0.15, 0.5)
+"""Share of green around a pixel at which a plant begins to be likely, and is."""
+_BLUE = 200.0
 _SAMPLE = 4000
 
 
@@ -90,17 +95,32 @@ def unlikeness(picture: Pixels, plant: Flags, healthy: HealthyGreen) -> Belief:
     weight = _ramp(chroma, *_COLOURED)
     beyond = _ramp(healthy.edge - turned, 0.0, healthy.span)
     around = _surroundings(turned, plant & (weight > 0.5))
-    local = _ramp(around - turned, *_LOCAL)
+    # A midrib is yellower than the blade, but paler: a fleck is not.
+    vivid = _ramp(chroma / np.maximum(_surroundings(chroma, plant), 1.0), *_VIVID)
+    local = vivid * _ramp(around - turned, *_LOCAL)
     return np.asarray(weight * np.maximum(beyond, local), np.float32)
 
 
-def _surroundings(hue: Belief, plant: Flags) -> Belief:
-    """Mean hue of the plant pixels around each pixel, within a fifth of the picture."""
-    side = max(3, round(0.2 * max(hue.shape)) | 1)
+def green_nearby(picture: Pixels, healthy: HealthyGreen) -> Belief:
+    """Whether there is healthy green around each pixel, (H, W): 0 for none, 1 for enough."""
+    hue, chroma = hue_and_chroma(picture)
+    green = (hue >= healthy.edge) & (hue <= _BLUE) & (chroma >= _COLOURED[0])
+    side = _window(0.12, hue.shape)
+    return _ramp(cv2.blur(green.astype(np.float32), (side, side)), *_ENOUGH)
+
+
+def _surroundings(values: Belief, plant: Flags) -> Belief:
+    """Mean over the plant pixels around each pixel, within a fifth of the picture."""
+    side = _window(0.2, values.shape)
     inside = plant.astype(np.float32)
-    total = cv2.boxFilter(hue * inside, -1, (side, side), normalize=False)
+    total = cv2.boxFilter(values.astype(np.float32) * inside, -1, (side, side), normalize=False)
     count = cv2.boxFilter(inside, -1, (side, side), normalize=False)
-    return np.asarray(np.where(count > 0.5, total / np.maximum(count, 0.5), hue), np.float32)
+    return np.asarray(np.where(count > 0.5, total / np.maximum(count, 0.5), values), np.float32)
+
+
+def _window(share: float, shape: tuple[int, ...]) -> int:
+    """An odd number of pixels: this share of the longest side."""
+    return max(3, round(share * max(shape)) | 1)
 
 
 def _ramp(values: NDArray[np.floating[Any]], low: float, high: float) -> Belief:

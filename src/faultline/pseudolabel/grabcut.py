@@ -17,6 +17,9 @@ from faultline.pseudolabel.fusion import Belief
 Pixels = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
 
+_DRY = 0.75
+"""How much of its belief GrabCut loses on dry matter without green around it."""
+
 
 @dataclass(frozen=True, slots=True)
 class GrabCutSettings:
@@ -64,12 +67,26 @@ def plant_belief(picture: Pixels, settings: GrabCutSettings | None = None) -> Be
     return np.asarray(np.clip(large, 0, 1), np.float32)
 
 
+def without_dry(cut: Belief, unlike: Belief, green: Belief) -> Belief:
+    """What GrabCut believes, (H, W), less sure where a pixel is not green and nothing near it is.
+
+    Litter between leaves is taken for leaf by GrabCut. Sick tissue lies on a plant that has green
+    left near it; without any GrabCut does not know (its weakness, as the document says), and an
+    activation map may overrule it.
+
+    Args:
+        cut: (H, W), from `plant_belief`.
+        unlike: (H, W), see `colour.unlikeness`.
+        green: (H, W), see `colour.green_nearby`.
+    """
+    return np.asarray(cut * (1 - _DRY * unlike * (1 - green)), np.float32)
+
+
 def seeds(picture: Pixels, settings: GrabCutSettings | None = None) -> tuple[Flags, Flags]:
     """(surely plant, surely background), each (H, W), of an RGB picture (H, W, 3)."""
     settings = settings or GrabCutSettings()
     values = picture.astype(np.float32) / 255
-    total, brightest = values.sum(2), values.max(2)
-    excess = (3 * values[..., 1] - total) / np.maximum(total, 1e-6)
+    brightest, excess = values.max(2), excess_green(picture)
     saturation = (brightest - values.min(2)) / np.maximum(brightest, 1e-6)
     lit = brightest >= settings.dark
     green = lit & (excess >= settings.green) & (saturation >= settings.saturation)
@@ -77,8 +94,16 @@ def seeds(picture: Pixels, settings: GrabCutSettings | None = None) -> tuple[Fla
     return _opened(green, 1), _opened(dull, 1)
 
 
+def excess_green(picture: Pixels) -> Belief:
+    """(2G - R - B) / (R + G + B), (H, W), of RGB (H, W, 3); 0 where all three are 0."""
+    values = picture.astype(np.float32)
+    total = values.sum(2)
+    return np.asarray((3 * values[..., 1] - total) / np.maximum(total, 1e-6), np.float32)
+
+
 def _cut(picture: Pixels, settings: GrabCutSettings) -> Flags:
     green, dull = seeds(picture, settings)
+    litter = dull & (excess_green(picture) < -0.01)
     if not green.any():
         return green
     if not dull.any():
@@ -89,6 +114,7 @@ def _cut(picture: Pixels, settings: GrabCutSettings) -> Flags:
     pale = picture.max(2) >= 255 * settings.pale
     labels = np.full(green.shape, cv2.GC_PR_BGD, np.uint8)
     labels[around] = cv2.GC_PR_FGD
+    labels[around & litter] = cv2.GC_PR_BGD
     labels[dull & ~(around & pale)] = cv2.GC_BGD
     labels[green] = cv2.GC_FGD
     if not (labels == cv2.GC_BGD).any() and not (labels == cv2.GC_PR_BGD).any():

@@ -20,9 +20,14 @@ from faultline.pseudolabel.activation import plant_belief as activation_belief
 from faultline.pseudolabel.assign import Drawn, assign
 from faultline.pseudolabel.channels import HEALTHY
 from faultline.pseudolabel.class_table import ClassTable, PlantClass, load_class_table
-from faultline.pseudolabel.colour import HealthyGreen, measure_healthy, unlikeness
+from faultline.pseudolabel.colour import (
+    HealthyGreen,
+    green_nearby,
+    measure_healthy,
+    unlikeness,
+)
 from faultline.pseudolabel.fusion import ACTIVATION, GRABCUT, SAM, WEIGHTS, Belief
-from faultline.pseudolabel.grabcut import GrabCutSettings, Pixels, plant_belief
+from faultline.pseudolabel.grabcut import GrabCutSettings, Pixels, plant_belief, without_dry
 from faultline.pseudolabel.pictures import Picture, Pictures, find_pictures
 from faultline.pseudolabel.quality import Quality, judge
 from faultline.pseudolabel.records import (
@@ -68,15 +73,17 @@ class Sources:
 
     def draw(self, picture: Pixels, class_name: str, healthy: HealthyGreen) -> Drawn:
         """The mask of a picture (H, W, 3) of a class."""
-        beliefs: dict[str, Belief] = {GRABCUT: plant_belief(picture, self.grabcut)}
+        cut = plant_belief(picture, self.grabcut)
+        unlike = unlikeness(picture, cut > 0.5, healthy)
+        green = green_nearby(picture, healthy)
+        beliefs: dict[str, Belief] = {GRABCUT: without_dry(cut, unlike, green)}
         heat = None
         if self.activations is not None:
             heat = self.activations.heat(picture, class_name)
             beliefs[ACTIVATION] = activation_belief(heat)
         if self.sam is not None:
             beliefs[SAM] = self.sam.plant_belief(picture)
-        unlike = unlikeness(picture, beliefs[GRABCUT] > 0.5, healthy)
-        return assign(self.classes[class_name], beliefs, unlike, heat)
+        return assign(self.classes[class_name], beliefs, unlike, green, heat)
 
     def judge(self, drawn: Label, class_name: str) -> Quality:
         """How good a mask is."""
