@@ -8,9 +8,10 @@ too coarse to outline a lesion. So there are two votes, and the second is on pla
    colour), and the activation of the picture's class (0.5).
    - Colour like healthy green: healthy, however hot the map, because a hot cell of the map covers
      the green around a lesion too.
-   - Colour unlike it, and activation high: the class's channel.
+   - Colour unlike it, activation high and green tissue nearby: the class's channel.
    - Colour unlike it, and no activation: may be a dry tip or shade; the votes nearly balance, and
-     the pixel is uncertain.
+     the pixel is uncertain. So it is with activation far from anything green: classifiers look at
+     litter too. The price is that a plant that has dried up wholly is uncertain all over.
    In classes whose sign is a shape and not a colour (structural anomaly) activation alone decides.
 
 The confidence of a pixel is the lower one of its votes.
@@ -81,6 +82,7 @@ def assign(
 def _sign_beliefs(
     of: PlantClass,
     unlike: Belief,
+    green: Belief,
     heat: Belief | None,
     plant: NDArray[np.bool_],
 ) -> dict[str, Belief]:
@@ -93,7 +95,8 @@ def _sign_beliefs(
         return {ACTIVATION: shape.astype(np.float32)}
     if looked_at is None:
         return {GRABCUT: unlike}
-    return {GRABCUT: unlike, ACTIVATION: unlike * (_SILENT + (1 - _SILENT) * looked_at)}
+    seen = _SILENT + (1 - _SILENT) * looked_at * green
+    return {GRABCUT: unlike, ACTIVATION: (unlike * seen).astype(np.float32)}
 
 
 def _relative(heat: Belief, plant: NDArray[np.bool_]) -> Belief:
