@@ -106,7 +106,8 @@ def green_nearby(picture: Pixels, healthy: HealthyGreen) -> Belief:
     hue, chroma = hue_and_chroma(picture)
     green = (hue >= healthy.edge) & (hue <= _BLUE) & (chroma >= _COLOURED[0])
     side = _window(0.12, hue.shape)
-    return _ramp(cv2.blur(green.astype(np.float32), (side, side)), *_ENOUGH)
+    share = np.asarray(cv2.blur(green.astype(np.float32), (side, side)), np.float32)
+    return _ramp(share, *_ENOUGH)
 
 
 def _surroundings(values: Belief, plant: Flags) -> Belief:

@@ -182,7 +182,7 @@ def _opening(found: Pictures, sources: Sources) -> Iterator[str]:
     parts = [sum(1 for p in found.pictures if p.part == part) for part in ("train", "valid")]
     yield (
         f"{len(found.pictures)} pictures of {found.root} ({parts[0]} train, {parts[1]} "
-        f"validation); {found.kept_out} test pictures get no label"
+        f"validation); {len(found.test_sha256)} test pictures get no label"
     )
     yield from (f"  {note}" for note in found.notes)
     used = sources.names
@@ -203,6 +203,7 @@ def _settle(folder: LabelFolder, found: Pictures, sources: Sources) -> HealthyGr
     values: dict[str, Any] = {
         "data": str(found.root.absolute()),
         "split": found.split,
+        "test_sha256": found.test_sha256,
         "weights": {bundle.fingerprint: str(bundle.source) for bundle in found.bundles},
         "sam": sam,
         "grabcut": dataclasses.asdict(sources.grabcut),
@@ -220,12 +221,12 @@ def _settle(folder: LabelFolder, found: Pictures, sources: Sources) -> HealthyGr
     if before.get("key") == key:
         healthy = HealthyGreen(**before["healthy"])
     else:
-        healthy = _healthy_of(found, sources)
+        healthy = healthy_of(found, sources)
     keep_settings(folder, {"key": key, **values, "healthy": healthy.to_dict()})
     return healthy
 
 
-def _healthy_of(found: Pictures, sources: Sources) -> HealthyGreen:
+def healthy_of(found: Pictures, sources: Sources) -> HealthyGreen:
     """Hue of the healthy pictures of the training part, evenly taken."""
     healthy = [
         picture

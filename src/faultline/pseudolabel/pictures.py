@@ -51,7 +51,7 @@ class Pictures:
         bundles: The classifiers.
         split: Hash of the split.
         config: Settings in force.
-        kept_out: Number of test pictures, which get no label.
+        test_sha256: Hashes of the test pictures, which get no label.
         problems: Files that cannot be used.
         notes: What was decided on the user's behalf.
     """
@@ -62,7 +62,7 @@ class Pictures:
     bundles: list[Bundle]
     split: str
     config: Config
-    kept_out: int
+    test_sha256: list[str]
     problems: Sequence[Problem] = ()
     notes: Sequence[str] = ()
 
@@ -101,7 +101,8 @@ def find_pictures(
     pictures.sort(key=lambda one: one.item.id)
     split = "" if prepared.split is None else prepared.split.hash
     return Pictures(
-        Path(str(config.data.root)), pictures, names, bundles, split, config, len(prepared.test),
+        Path(str(config.data.root)), pictures, names, bundles, split, config,
+        sorted(item.sha256 for item in prepared.test),
         prepared.problems, prepared.notes,
     )  # fmt: skip
 
