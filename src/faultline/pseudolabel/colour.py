@@ -28,7 +28,10 @@ _VIVID = (0.6, 0.9)
 """Chroma, against that of the surroundings, at which a fleck begins to count, and fully counts."""
 _ENOUGH = (0.15, 0.5)
 """Share of green around a pixel at which a plant begins to be likely, and is."""
-_BLUE = 200.0
+_BLUE, _BROWN, _PURPLE = 200.0, 80.0, 300.0
+"""Hues in degrees: beyond green, below yellow, beyond blue."""
+_THICK = 0.035
+"""Radius, as a share of the longest side, from which a brown patch is no lesion."""
 _SAMPLE = 4000
 
 
@@ -102,12 +105,35 @@ def unlikeness(picture: Pixels, plant: Flags, healthy: HealthyGreen) -> Belief:
 
 
 def green_nearby(picture: Pixels, healthy: HealthyGreen) -> Belief:
-    """Whether there is healthy green around each pixel, (H, W): 0 for none, 1 for enough."""
+    """Whether each pixel is likely part of a green plant, (H, W) of 0 to 1.
+
+    There has to be healthy green around it, and it may not lie in a patch of brown so thick that it
+    is earth or litter seen between leaves: lesions are thin, and yellow margins are not brown.
+    """
     hue, chroma = hue_and_chroma(picture)
     green = (hue >= healthy.edge) & (hue <= _BLUE) & (chroma >= _COLOURED[0])
     side = _window(0.12, hue.shape)
     share = np.asarray(cv2.blur(green.astype(np.float32), (side, side)), np.float32)
-    return _ramp(share, *_ENOUGH)
+    return np.where(_thick_brown(hue, chroma), 0.0, _ramp(share, *_ENOUGH)).astype(np.float32)
+
+
+def _thick_brown(hue: Belief, chroma: Belief) -> Flags:
+    """(H, W): brown patches in which a disc fits, with what is brown around its places."""
+    brown = (((hue < _BROWN) | (hue > _PURPLE)) & (chroma >= _COLOURED[0])).astype(np.uint8)
+    radius = max(2, round(_THICK * max(hue.shape)))
+    # At a quarter of the size: a disc of 16 pixels costs 250 operations a pixel.
+    step = max(1, radius // 4)
+    small = cv2.resize(brown, (max(1, hue.shape[1] // step), max(1, hue.shape[0] // step)),
+                       interpolation=cv2.INTER_AREA)  # fmt: skip
+    core = cv2.morphologyEx(small, cv2.MORPH_OPEN, _disc(radius // step))
+    grown = cv2.dilate(core, _disc(radius // step))
+    large = cv2.resize(grown, hue.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray((large > 0) & (brown > 0))
+
+
+def _disc(radius: int) -> NDArray[np.uint8]:
+    side = 2 * max(1, radius) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
 def _surroundings(values: Belief, plant: Flags) -> Belief:
