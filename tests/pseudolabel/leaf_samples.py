@@ -25,7 +25,7 @@ def leaf(rng, kind="Healthy", size=SIZE):
     image[plant > 0] = _GREEN
     if kind == "RedRot":
         row = int(rng.integers(height // 3, 2 * height // 3))
-        cv2.ellipse(sick, (middle, row), (3, 10), 0, 0, 360, 1, -1)
+        cv2.ellipse(sick, (middle, row), (3, 24), 0, 0, 360, 1, -1)
         image[sick > 0] = _RED
     elif kind == "Yellow":
         cv2.rectangle(sick, (middle - half, 0), (middle - half + 8, height), 1, -1)
