@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +142,14 @@ def _said(path: Path) -> list[tuple[str, str]]:
 
 def _move_b(folder: LabelFolder, known: Sequence[Scored]) -> None:
     """Make tier B tier C, on disk and in the table."""
-    moved = {label.id for label in known if label.tier == "B"}
-    for item_id in sorted(moved):
-        folder.write_tier(item_id, "C")
-    rows = [{**row, "tier": "C"} if row["id"] in moved else row for row in read_scores(folder)]
+    for label in known:
+        if label.tier == "B":
+            folder.write_tier(label.id, "C")
+    now = scored_labels(folder)
+    tiers = {label.id: label.tier for label in now}
+    rows = [{**row, "tier": tiers.get(row["id"], row["tier"])} for row in read_scores(folder)]
     write_scores(folder, rows)
-    write_chart(folder, [replace(x, tier="C") if x.id in moved else x for x in known])
+    write_chart(folder, now)
 
 
 def _lines(verdict: Verdict, folder: LabelFolder) -> list[str]:
