@@ -90,6 +90,20 @@ class TestMake:
         assert "1 labels made, 32 kept" in capsys.readouterr().out
         assert files(copied) == before
 
+    def test_a_damaged_label_is_made_again(self, copied, leaves, classifier, capsys):
+        before = files(copied)
+        (copied / "train" / "Healthy" / "Healthy-train-002_mask.png").write_bytes(b"")
+        words = ["pseudolabel", "make", f"data={leaves}", "--weights", classifier]
+        assert run(*words, "--output", copied) == 0
+        assert "1 labels made, 32 kept" in capsys.readouterr().out
+        assert files(copied) == before
+
+    def test_an_output_within_the_data_is_refused(self, leaves, capsys):
+        for command in ("make", "gold"):
+            assert run("pseudolabel", command, f"data={leaves}", "--output", leaves / "m") == 2
+            assert "would be taken for pictures" in capsys.readouterr().err
+        assert not (leaves / "m").exists()
+
     def test_other_settings_are_refused(self, copied, leaves, capsys):
         assert run("pseudolabel", "make", f"data={leaves}", "--output", copied) == 2
         assert "other settings (fusion, weights differ)" in capsys.readouterr().err

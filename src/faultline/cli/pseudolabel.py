@@ -48,9 +48,9 @@ def make(
 
     Examples:
 
-      faultline pseudolabel make data=leaves/ --weights runs/classifier/latest --output masks/
+      faultline pseudolabel make data=canes/ --weights runs/classifier/latest --output masks/
 
-      faultline pseudolabel make data=leaves/ --weights runs/a/latest --weights runs/b/latest \\
+      faultline pseudolabel make data=canes/ --weights runs/a/latest --weights runs/b/latest \\
           --output masks/
     """
     from faultline.pseudolabel.make import MakeRequest, make_labels
@@ -162,7 +162,7 @@ def gold(
 
     Examples:
 
-      faultline pseudolabel gold data=leaves/ --output gold/
+      faultline pseudolabel gold data=canes/ --output gold/
     """
     from faultline.pseudolabel.gold import GoldRequest, make_gold
 

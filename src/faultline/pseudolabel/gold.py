@@ -22,7 +22,7 @@ from faultline.pseudolabel.class_table import GOLD_COUNT, PlantClass, load_class
 from faultline.pseudolabel.colour import HealthyGreen
 from faultline.pseudolabel.gate.calibrate import DRAFT_END
 from faultline.pseudolabel.make import healthy_of, open_sources
-from faultline.pseudolabel.pictures import Picture, find_pictures
+from faultline.pseudolabel.pictures import Picture, check_apart, find_pictures
 from faultline.pseudolabel.store import MASK_END, LabelFolder
 
 PROGRESS_NAME = "progress.json"
@@ -72,6 +72,7 @@ def make_gold(request: GoldRequest) -> dict[str, Any]:
     table = load_class_table(request.channel_map)
     found = find_pictures(request.overrides, request.weights, request.config_file)
     sources = open_sources(table, found, request.sam, request.device)
+    check_apart(request.output, found.root)
     check_writable(request.output)
     folder = LabelFolder(request.output)
     folder.write_channels()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultline.data.images import read_image, sha256_file
-from faultline.errors import FaultlineError
+from faultline.errors import DataError, FaultlineError
 from faultline.files import check_writable, write_json
 from faultline.progress import progress_bar
 from faultline.pseudolabel.activation import Activations
@@ -28,7 +28,7 @@ from faultline.pseudolabel.colour import (
 )
 from faultline.pseudolabel.fusion import ACTIVATION, GRABCUT, SAM, WEIGHTS, Belief
 from faultline.pseudolabel.grabcut import GrabCutSettings, Pixels, plant_belief, without_dry
-from faultline.pseudolabel.pictures import Picture, Pictures, find_pictures
+from faultline.pseudolabel.pictures import Picture, Pictures, check_apart, find_pictures
 from faultline.pseudolabel.quality import Quality, judge
 from faultline.pseudolabel.records import (
     keep_settings,
@@ -144,6 +144,7 @@ def make_labels(request: MakeRequest) -> Made:
     found = find_pictures(request.overrides, request.weights, request.config_file)
     sources = open_sources(table, found, request.sam, request.device)
     folder = LabelFolder(request.output)
+    check_apart(request.output, found.root)
     check_writable(request.output)
     for line in _opening(found, sources):
         request.say(line)
@@ -262,12 +263,12 @@ def _labelled(
             where=item.id,
             remedy="rename one of them: both would have the same label files",
         )
-    if folder.has(item.id):
+    kept = _kept(folder, item.id)
+    if kept is not None:
         made.kept += 1
-        label = folder.read(item.id)
-        quality = sources.judge(label, picture.class_name)
+        quality = sources.judge(kept, picture.class_name)
         # A later step may have changed the tier; its own score stands in the table.
-        quality = dataclasses.replace(quality, tier=label.tier)
+        quality = dataclasses.replace(quality, tier=kept.tier)
         return score_row(item.id, picture.class_name, picture.part, quality)
     drawn = sources.draw(read_image(item.path), picture.class_name, healthy)
     # Judged as stored, so that reading it again gives the same score.
@@ -276,6 +277,16 @@ def _labelled(
     folder.write(item.id, dataclasses.replace(label, tier=quality.tier))
     made.made += 1
     return score_row(item.id, picture.class_name, picture.part, quality)
+
+
+def _kept(folder: LabelFolder, item_id: str) -> Label | None:
+    """The label that an earlier call made; None where there is none, or a damaged one."""
+    if not folder.has(item_id):
+        return None
+    try:
+        return folder.read(item_id)
+    except DataError:
+        return None
 
 
 def _clashes(pictures: Sequence[Picture]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from faultline.config.paths import same_folder
 from faultline.config.schema import Config
 from faultline.data.manifest import Item, Problem
 from faultline.data.prepare import prepare
-from faultline.errors import DataError, LeakageError
+from faultline.errors import ConfigError, DataError, LeakageError
 from faultline.tasks import CLASSIFICATION
 from faultline.types import LabelKind
 
@@ -105,6 +105,20 @@ def find_pictures(
         sorted(item.sha256 for item in prepared.test),
         prepared.problems, prepared.notes,
     )  # fmt: skip
+
+
+def check_apart(output: Path, root: Path) -> None:
+    """Make sure that what is written is not read as pictures of the data set next time.
+
+    Raises:
+        ConfigError: `output` lies in `root`, or is it.
+    """
+    if output.resolve().is_relative_to(root.resolve()):
+        raise ConfigError(
+            f"the output {str(output)!r} lies in the data set {str(root)!r}: "
+            "its masks would be taken for pictures",
+            remedy="choose a folder beside it",
+        )
 
 
 def _check_test(bundle: Bundle, test: Sequence[Item], same_data: bool) -> None:

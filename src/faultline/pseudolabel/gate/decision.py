@@ -36,10 +36,8 @@ class Thresholds:
         """The threshold for a class; for an unknown one (None) the lowest of all.
 
         The gate stands before the classifier, so that the class is unknown in use: a plant of the
-        class that fills least of its pictures has to pass too.
-
-        Raises:
-            ConfigError: The class is named and has no threshold, where others have one.
+        class that fills least of its pictures has to pass too. A class that is named and was not
+        calibrated gets the default.
         """
         if not self.classes:
             return self.default
