@@ -5,12 +5,17 @@ import shutil
 import cv2
 import numpy as np
 import soundfile
+from leaf_samples import write_leaves
 from line_samples import write_coco
 from prompt_samples import draw_scene, write_class_folders, write_masks
 from speech_samples import RATE, say_tones
 from tiny_classification import run, write_folders, write_steel
 
+from faultline.artifacts.bundle import Bundle, save_bundle
 from faultline.files import write_text
+from faultline.models import create_model
+from faultline.pseudolabel.channels import CHANNELS
+from faultline.pseudolabel.store import LabelFolder
 
 PICTURES = {"train": 6, "valid": 3, "test": 3}
 TRAINED = [
@@ -41,6 +46,8 @@ def fill(root):
     for name in ("FOLDER", "sugarcane"):
         write_folders(root / name, {"bar": 12, "clean": 12, "spot": 12})
     _leaves(root / "leaves")
+    write_leaves(root / "canes", {"train": 4, "val": 2, "test": 2})
+    _gold(root / "gold")
     for name in ("new", "unsorted", "site/roof"):
         _pictures(root / name, 3)
     shutil.copy(root / "new" / "0.jpg", root / "one.png")
@@ -69,6 +76,10 @@ def learn(root):
     assert run("speech", "train", *spoken) == 0
     grid = ["data=photos/", "model=unet,unet_mini", "seed=0", "experiment=models", *CROPS]
     assert run("ablate", *grid, *TRAINED, "model.base_channels=4") == 0
+    segmenter = {"num_classes": len(CHANNELS.names), "base_channels": 4}
+    state = create_model("unet_mini", **segmenter).state_dict()
+    home = root / "runs" / "segmenter" / "latest" / "checkpoints"
+    save_bundle(home / "best.safetensors", Bundle("unet_mini", segmenter, CHANNELS, state))
     best = root / "runs" / "scratch_ed_plus" / "latest" / "checkpoints" / "best.safetensors"
     shutil.copy(best, root / "best.safetensors")
 
@@ -101,6 +112,14 @@ def _leaves(root):
             mask[lesion > 0] = (0, 0, 255)  # OpenCV's order: blue, green, red
             cv2.imwrite(str(root / part / "images" / f"{part}{number}.png"), picture)
             cv2.imwrite(str(root / part / "masks" / f"{part}{number}.png"), mask)
+
+
+def _gold(root):
+    """A mask that somebody corrected: plant on half of the picture."""
+    LabelFolder(root).write_channels()
+    (root / "Healthy").mkdir()
+    mask = np.repeat(np.array([[1, 2]], np.uint8), 32, axis=1).repeat(64, axis=0)
+    cv2.imwrite(str(root / "Healthy" / "0_mask.png"), mask)
 
 
 def _digits(root):

@@ -19,6 +19,8 @@ ELSEWHERE = {
     "trainer.devices=2": "two devices",
     "speech serve": "it serves until it is stopped; tests/speech/test_speech_service.py asks it",
     "speech export": "onnx; tests/speech/test_speech_export.py",
+    "pseudolabel verdict": "a person; tests/pseudolabel/test_pseudolabel_commands.py plays one",
+    "--expect": "a trained segmenter; tests/pseudolabel/test_gate.py has one",
     "unet-seed0-1a2b3c4d": "runs whose names end in a number that depends on all settings",
 }
 """Commands that contain this need what is named here."""

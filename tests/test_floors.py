@@ -31,7 +31,7 @@ FLOORS = [
     {"predict"},
     {"training"},
     {"evaluation"},
-    {"ensemble"},
+    {"ensemble", "pseudolabel"},
     {"speech"},
     {"profiling"},
     {"experiments"},

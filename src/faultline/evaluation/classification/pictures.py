@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultline.data.images import read_image
+from faultline.data.resize import fitted_shape
 from faultline.errors import FaultlineError
 from faultline.evaluation.classification.gradcam import GradCam, overlay_heat
 from faultline.evaluation.classification.scoring import ClassRun
@@ -151,23 +152,15 @@ def _view(
         return _readable(picture)
     fitted = predictor.fit(picture)
     heat = explain.heat(fitted, class_index)
-    spec = predictor.bundle.input
-    if spec.keep_aspect:
-        height, width = _inner(picture, fitted)
-        heat = heat[:height, :width]
+    keep = predictor.bundle.input.keep_aspect
+    height, width = fitted_shape(picture.shape[:2], fitted.shape[:2], keep)
+    heat = heat[:height, :width]
     large = cv2.resize(heat, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
     covered = overlay_heat(picture, np.clip(large, 0, 1))
     stacked = picture.shape[1] > 2 * picture.shape[0]
     shape = (_GAP, picture.shape[1]) if stacked else (picture.shape[0], _GAP)
     gap = np.full((*shape, 3), 255, np.uint8)
     return _readable(np.concatenate([picture, gap, covered], axis=0 if stacked else 1))
-
-
-def _inner(picture: Pixels, fitted: Pixels) -> tuple[int, int]:
-    """Rows and columns of `fitted` that the picture covers, the rest being padding."""
-    factor = min(fitted.shape[0] / picture.shape[0], fitted.shape[1] / picture.shape[1])
-    return (max(1, min(fitted.shape[0], round(picture.shape[0] * factor))),
-            max(1, min(fitted.shape[1], round(picture.shape[1] * factor))))  # fmt: skip
 
 
 def _readable(view: Pixels) -> Pixels:
