@@ -5,7 +5,7 @@ import shutil
 
 import docs_sandbox
 import pytest
-from docs_sandbox import CROPS, SPOKEN, TRAINED, WHOLE
+from docs_sandbox import BOTH, CROPS, SPOKEN, TRAINED, WHOLE
 from test_docs import COMMANDS
 from tiny_classification import run
 
@@ -41,6 +41,8 @@ def limits(words):
         return []
     if words[:2] == ["speech", "train"]:
         return TRAINED + SPOKEN
+    if "model=dual_head" in words:
+        return BOTH
     if words[0] == "crossvalidate":
         return [*TRAINED, *WHOLE, "data.folds=2"]
     if words[0] in ("train", "ablate"):
