@@ -10,6 +10,7 @@ from line_samples import write_coco
 from prompt_samples import draw_scene, write_class_folders, write_masks
 from speech_samples import RATE, say_tones
 from tiny_classification import run, write_folders, write_steel
+from tiny_dual import write_pseudo_labelled
 
 from faultline.artifacts.bundle import Bundle, save_bundle
 from faultline.files import write_text
@@ -25,6 +26,12 @@ TRAINED = [
 """What makes a training of any kind a matter of a second or two."""
 CROPS = ["data.batch_size=2", "data.crop=32", "data.crops_per_image=1", "evaluation.examples=1"]
 WHOLE = ["data.batch_size=4", "data.image_size=64"]
+BOTH = [
+    "data.batch_size=4", "data.image_size=64", "trainer.max_time=null", "trainer.precision=fp32",
+    "trainer.accelerator=cpu", "trainer.tensorboard=false", "phases.a.epochs=1",
+    "phases.b.epochs=1", "phases.c.epochs=1", "phases.min_iou=0", "evaluation.examples=1",
+]  # fmt: skip
+"""What makes a training of two heads short: its epochs are those of its phases."""
 SPOKEN = ["data.batch_size=4", "model.dim=16", "model.heads=2", "model.encoder_depth=1"]
 
 
@@ -46,8 +53,12 @@ def fill(root):
     for name in ("FOLDER", "sugarcane"):
         write_folders(root / name, {"bar": 12, "clean": 12, "spot": 12})
     _leaves(root / "leaves")
+<<<<<<< HEAD
     write_leaves(root / "canes", {"train": 4, "val": 2, "test": 2})
     _gold(root / "gold")
+=======
+    write_pseudo_labelled(root / "leaves-by-class", root / "pseudo", 9)
+>>>>>>> f9da304733bf2c535e3833ef710531c13010a855
     for name in ("new", "unsorted", "site/roof"):
         _pictures(root / name, 3)
     shutil.copy(root / "new" / "0.jpg", root / "one.png")

@@ -5,7 +5,7 @@ import shutil
 
 import docs_sandbox
 import pytest
-from docs_sandbox import CROPS, SPOKEN, TRAINED, WHOLE
+from docs_sandbox import BOTH, CROPS, SPOKEN, TRAINED, WHOLE
 from test_docs import COMMANDS
 from tiny_classification import run
 
@@ -45,6 +45,8 @@ def limits(words):
         return TRAINED + SPOKEN
     if words[:2] == ["ensemble", "run"]:
         return [*TRAINED, *WHOLE, "--folds", "2", "--halt-gap", "1"]
+    if "model=dual_head" in words:
+        return BOTH
     if words[0] == "crossvalidate":
         return [*TRAINED, *WHOLE, "data.folds=2"]
     if words[0] in ("train", "ablate"):

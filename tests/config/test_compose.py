@@ -18,7 +18,7 @@ YAMLS = sorted(CONF.rglob("*.yaml"))
 
 
 def test_all_yaml_files_are_found():
-    assert len(YAMLS) == 11
+    assert len(YAMLS) == 12
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: str(path.relative_to(CONF)))
