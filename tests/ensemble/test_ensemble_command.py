@@ -165,21 +165,6 @@ def test_other_training_settings_are_refused(done, pictures, capsys):
     assert "trained with other settings (optimizer)" in capsys.readouterr().err
 
 
-def test_a_test_picture_that_changed_blocks_every_test_result(done, pictures, capsys, monkeypatch):
-    from faultline.ensemble import audit
-
-    monkeypatch.setattr(audit, "_hash", lambda path: "another")
-    words = ["--save", done, "--stages", "1-2"]
-    assert run("ensemble", "run", f"data={pictures}", *WORDS, *words) == 1
-    said = capsys.readouterr().out
-    assert "no test result is reported" in said
-    results = results_of(done)
-    assert results["status"] == "blocked"
-    assert all(row["test"] is None for row in results["stages"])
-    assert results["gain"] is None
-    assert results["leakage"]["violations"] == 1
-
-
 def test_several_classes_a_picture(tmp_path):
     data = write_steel(tmp_path / "steel", 60)
     folder = tmp_path / "out"
@@ -231,3 +216,21 @@ def test_damage_is_found(done, tmp_path):
         load_ensemble(tmp_path / "copy")
     with pytest.raises(BundleError, match=r"holds no ensemble\.json"):
         load_ensemble(tmp_path)
+
+
+def test_a_test_picture_that_changed_blocks_every_test_result(done, pictures, capsys, monkeypatch):
+    from faultline.ensemble import audit
+
+    monkeypatch.setattr(audit, "_hash", lambda path: "another")
+    words = ["--save", done, "--stages", "1-2"]
+    assert run("ensemble", "run", f"data={pictures}", *WORDS, *words) == 1
+    said = capsys.readouterr().out
+    assert "no test result is reported" in said
+    results = results_of(done)
+    assert results["status"] == "blocked"
+    assert all(row["test"] is None for row in results["stages"])
+    assert results["gain"] is None
+    assert results["leakage"]["violations"] == 1
+    # What an earlier call had saved answers no more.
+    with pytest.raises(BundleError, match=r"holds no ensemble\.json"):
+        load_ensemble(done)

@@ -133,6 +133,10 @@ class Audit:
         now = fingerprint(items)
         bad = bool(changed) or now != first
         words = "the test set is what it was when the work began"
+        if bad:
+            words = (
+                f"the test set is not what it was when the work began: {len(changed)} files differ"
+            )
         values = {"fingerprint": now, "first": first, "files": len(items), "changed": changed}
         self._add(4, "test set", "test", bad, words, values)
 

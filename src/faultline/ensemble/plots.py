@@ -41,6 +41,5 @@ def stage_plot(results: dict[str, Any]) -> Figure:
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("macro-F1, 95 % interval; shaded: chosen on validation")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.0 + 0.5 / (1 + len(rows))), ncols=2,
-                frameon=False)  # fmt: skip
+    figure.legend(loc="outside upper right", ncols=2, frameon=False)
     return figure

@@ -28,7 +28,7 @@ from faultline.ensemble.fitting import (
 from faultline.ensemble.members import Member, make_member, test_table
 from faultline.ensemble.plan import FULL, Division, Rules, classifier_config, member_configs
 from faultline.ensemble.results import run_results, write_results
-from faultline.ensemble.saved import save_ensemble
+from faultline.ensemble.saved import forget_ensemble, save_ensemble
 from faultline.ensemble.tables import Inputs, Role
 from faultline.errors import ConfigError
 from faultline.files import check_writable, write_json
@@ -133,6 +133,8 @@ class _Ensembling:
         self.audit.test_set(self.division.prepared.test, _first_fingerprint(self.folder))
         self.audit.save(self.folder)
         blocked = [f"{one.stage}: {one.what}" for one in self.audit.blocking()]
+        if blocked:
+            forget_ensemble(self.folder)
         test = None if blocked else self._test()
         best = best_of(self.fitted) if self.fitted else None
         results = run_results(
@@ -242,9 +244,11 @@ def _keep_plan(folder: Path, configs: dict[str, Config], rules: Rules, division:
     }
     path = folder / PLAN_NAME
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = _read_plan(path)
         # Models may be added: what the others have learnt stays as it is.
-        changed = [key for key, value in plan.items() if key != "models" and before[key] != value]
+        changed = [
+            key for key, value in plan.items() if key != "models" and before.get(key) != value
+        ]
         if changed:
             raise ConfigError(
                 f"this folder holds an ensemble of another plan ({', '.join(changed)} differ)",
@@ -254,6 +258,14 @@ def _keep_plan(folder: Path, configs: dict[str, Config], rules: Rules, division:
     write_json(path, plan)
 
 
+def _read_plan(path: Path) -> dict[str, Any]:
+    """A plan; empty where it is damaged, so that it differs in everything."""
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return plan if isinstance(plan, dict) else {}
+
+
 def _first_fingerprint(folder: Path) -> str:
-    plan: dict[str, Any] = json.loads((folder / PLAN_NAME).read_text(encoding="utf-8"))
-    return str(plan["test_fingerprint"])
+    return str(_read_plan(folder / PLAN_NAME).get("test_fingerprint"))

@@ -107,6 +107,11 @@ def save_ensemble(
     return home
 
 
+def forget_ensemble(folder: Path) -> None:
+    """Take away the record of an earlier ensemble in `folder`, which then answers no more."""
+    (folder / FOLDER / RECORD).unlink(missing_ok=True)
+
+
 def load_ensemble(path: str | Path) -> Ensemble:
     """Read what `save_ensemble` wrote, from its folder or from that of the run above it.
 
