@@ -170,7 +170,7 @@ class TestRules:
         assert found.tier == (found.score_tier if kept else downgraded(found.score_tier))
 
     def test_every_class_of_the_document_is_known(self):
-        names = {name for name, _, _ in self.CASES}
+        names = {name for name, _, _ in CASES}
         assert len(names) == 13
         assert names <= set(TABLE.classes)
 
