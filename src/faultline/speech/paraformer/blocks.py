@@ -98,7 +98,8 @@ class SanmAttention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, N, T, E)."""
-        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        # Not -1 for E: a graph would have to know that no clip is left out.
+        return x.reshape(*x.shape[:2], self.heads, x.shape[2] // self.heads).transpose(1, 2)
 
 
 class TransformerEncoderBlock(nn.Module):

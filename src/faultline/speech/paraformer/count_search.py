@@ -80,7 +80,7 @@ def search_counts_at_once(
     value, best = surety.max(0)
     clips = torch.arange(rows.shape[0], device=frames.device)
     parts = [part.unflatten(0, number.shape)[best, clips] for part in other]  # type: ignore[no-untyped-call]
-    return keep_surest(found, rows, Recognised(*parts), value > float("-inf"))
+    return keep_surest(lengthened(found, reach), rows, Recognised(*parts), value > float("-inf"))
 
 
 def some_unsure(found: Recognised, places: Tensor) -> tuple[Tensor, Tensor]:

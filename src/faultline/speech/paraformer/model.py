@@ -117,9 +117,9 @@ class Paraformer(RecogniserNetwork):
         sampling: float = 0.3,
         tail: float = TAIL,
         tokens_per_frame: float = 0.25,
-        spare: int = 4,
+        spare: int = 0,
         search: int = 2,
-        warps: Sequence[float] = (0.9, 1.1),
+        warps: Sequence[float] = (),
         sample_rate: int = 0,
     ) -> None:
         require(all(0.5 <= factor <= 2 for factor in warps), "warps", warps, "factors of 0.5 to 2")
