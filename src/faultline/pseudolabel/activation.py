@@ -53,7 +53,7 @@ class Activations:
         for maps, positions in zip(self._maps, self._positions, strict=True):
             fitted = maps.predictor.fit(picture)
             heat = maps.heat(fitted, positions[name])
-            keep = maps.predictor.bundle.input.keep_aspect
+            keep = bool(maps.predictor.bundle.input.keep_aspect)
             rows, columns = fitted_shape(picture.shape[:2], heat.shape[:2], keep)
             heat = heat[:rows, :columns]
             size = (picture.shape[1], picture.shape[0])

@@ -152,7 +152,7 @@ def _view(
         return _readable(picture)
     fitted = predictor.fit(picture)
     heat = explain.heat(fitted, class_index)
-    keep = predictor.bundle.input.keep_aspect
+    keep = bool(predictor.bundle.input.keep_aspect)
     height, width = fitted_shape(picture.shape[:2], fitted.shape[:2], keep)
     heat = heat[:height, :width]
     large = cv2.resize(heat, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
