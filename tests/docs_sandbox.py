@@ -53,12 +53,9 @@ def fill(root):
     for name in ("FOLDER", "sugarcane"):
         write_folders(root / name, {"bar": 12, "clean": 12, "spot": 12})
     _leaves(root / "leaves")
-<<<<<<< HEAD
     write_leaves(root / "canes", {"train": 4, "val": 2, "test": 2})
     _gold(root / "gold")
-=======
     write_pseudo_labelled(root / "leaves-by-class", root / "pseudo", 9)
->>>>>>> f9da304733bf2c535e3833ef710531c13010a855
     for name in ("new", "unsorted", "site/roof"):
         _pictures(root / name, 3)
     shutil.copy(root / "new" / "0.jpg", root / "one.png")
