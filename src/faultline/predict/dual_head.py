@@ -34,6 +34,11 @@ def masks_of(bundle: Bundle) -> Bundle:
     return _as(bundle, SEGMENTATION, "masks", bundle.label_space, threshold)
 
 
+def segmenter_of(bundle: Bundle) -> Bundle:
+    """What outlines: the masks of a bundle with two heads, and any other bundle as it is."""
+    return masks_of(bundle) if bundle.task == DUAL_HEAD else bundle
+
+
 def classes_of(bundle: Bundle) -> Bundle:
     """The bundle as one of classification.
 

@@ -23,6 +23,7 @@ from faultline.artifacts.figures import new_figure, save_figure
 from faultline.data.images import read_image
 from faultline.errors import ConfigError, DataError, FaultlineError, LeakageError
 from faultline.files import write_json
+from faultline.predict.dual_head import segmenter_of
 from faultline.predict.predictor import Predictor
 from faultline.progress import progress_bar
 from faultline.pseudolabel.class_table import ClassTable, PlantClass, load_class_table
@@ -134,9 +135,8 @@ def refine(request: RefineRequest) -> Outcome:
     classes = table.of_all({one.class_name for one in known})
     staging = LabelFolder(folder.audit / STAGING / f"{len(rounds) + 1}-{bundle.fingerprint[:12]}")
     root = data_root(folder, request.data)
-    changes = _propose(
-        folder, staging, known, root, Predictor(bundle, request.device), classes, table
-    )
+    predictor = Predictor(segmenter_of(bundle), request.device)
+    changes = _propose(folder, staging, known, root, predictor, classes, table)
     if not changes.shares:
         raise DataError(
             f"no label could be refined; the first: {changes.failed[0]}", where=request.labels

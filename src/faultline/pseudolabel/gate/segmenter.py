@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from faultline.artifacts.bundle import Bundle
 from faultline.errors import BundleError, ConfigError
+from faultline.predict.dual_head import segmenter_of
 from faultline.predict.predictor import Predictor
 from faultline.pseudolabel.channels import BACKGROUND, CHANNELS, SIGNS, Bits, to_bits
 
@@ -54,13 +55,14 @@ class Segmenters:
             )
         for bundle in bundles:
             check_channels(bundle)
-        self.predictors = [Predictor(bundle, device) for bundle in bundles]
+        self.bundles = tuple(bundles)
+        self.predictors = [Predictor(segmenter_of(bundle), device) for bundle in bundles]
         self.lesion = lesion
 
     @property
     def makers(self) -> list[str]:
         """Fingerprints of the bundles."""
-        return [predictor.bundle.fingerprint for predictor in self.predictors]
+        return [bundle.fingerprint for bundle in self.bundles]
 
     def mask(self, picture: Pixels) -> Bits:
         """Bits (H, W) of a picture (H, W, 3): a channel holds where more than half say so."""
