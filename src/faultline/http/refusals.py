@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -12,6 +14,20 @@ from faultline.errors import FaultlineError
 
 _GONE = 499
 """What nginx logs for a client that hung up; nobody is there to read it."""
+
+
+class Refusal(HTTPException):
+    """A request that is refused with more than a sentence.
+
+    Args:
+        status: Of HTTP.
+        sentence: Why.
+        more: Further entries of the answer, as plain JSON values.
+    """
+
+    def __init__(self, status: int, sentence: str, **more: Any) -> None:
+        super().__init__(status, sentence)
+        self.more = more
 
 
 def answer_failures(app: FastAPI) -> None:
@@ -32,9 +48,8 @@ async def _unusable(request: Request, error: Exception) -> JSONResponse:
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    # A detail that has parts says more than the sentence.
-    parts = error.detail if isinstance(error.detail, dict) else {"error": error.detail}
-    return JSONResponse(parts, error.status_code, error.headers)
+    more = error.more if isinstance(error, Refusal) else {}
+    return JSONResponse({"error": error.detail, **more}, error.status_code, error.headers)
 
 
 async def _gone(request: Request, error: Exception) -> Response:
