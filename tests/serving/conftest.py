@@ -18,7 +18,7 @@ from faultline.models import MODELS
 from faultline.tasks import CLASSIFICATION, DUAL_HEAD, task_verb
 from faultline.types import LabelKind, LabelSpace
 
-PLAIN = Normalisation((0, 0, 0), (1, 1, 1))
+PLAIN = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 NAMES = ("bar", "spot")
 
 
