@@ -15,6 +15,7 @@ from torch import nn
 from faultline.artifacts.bundle import Bundle, load_bundle, save_bundle
 from faultline.artifacts.contents import InputSpec, Normalisation, Threshold
 from faultline.models import MODELS
+from faultline.pseudolabel.channels import CHANNELS
 from faultline.tasks import CLASSIFICATION, DUAL_HEAD, task_verb
 from faultline.types import LabelKind, LabelSpace
 
@@ -62,6 +63,8 @@ def bundles(tmp_path_factory):
     made["classes"] = _bundle("serve_classifier", {"num_classes": 2}, whole, CLASSIFICATION)
     made["dual"] = _bundle("serve_dual", {"num_classes": 2, "num_masks": 2}, whole, DUAL_HEAD,
                            extra={"classes": whole.to_dict()})  # fmt: skip
+    made["dual_channels"] = _bundle("serve_dual", {"num_classes": 2, "num_masks": 5}, CHANNELS,
+                                    DUAL_HEAD, extra={"classes": whole.to_dict()})  # fmt: skip
     paths = {kind: save_bundle(root / f"{kind}.safetensors", one) for kind, one in made.items()}
     paths["segmenter"] = write_segmenter(root / "segmenter.safetensors", "serve_segmenter")
     return paths

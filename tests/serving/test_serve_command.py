@@ -35,7 +35,6 @@ def serving(weights, *words):
             lines.append(line)
             if found := re.match(r"listening on http://127\.0\.0\.1:(\d+)/", line):
                 port = int(found[1])
-            if "startup complete" in line or "Uvicorn running" in line:
                 break
         assert port, "".join(lines)
         yield process, port, lines

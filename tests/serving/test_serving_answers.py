@@ -13,6 +13,8 @@ from PIL import Image
 from tiny_classification import run
 
 from faultline.artifacts.bundle import load_bundle
+from faultline.predict.dual_head import masks_of
+from faultline.predict.predictor import Predictor
 
 
 def post(client, path, data, **fields):
@@ -188,6 +190,14 @@ class TestGate:
         assert answer.status_code == 422
         assert answer.json()["gate"] == expected
         assert gated(thresholds=report).get("/health").json()["gate"]["least_plant"] == 0.6
+
+    def test_a_network_of_two_heads_can_be_the_gate(self, client, bundles, cracked, png):
+        weights = bundles["dual_channels"]
+        outlined = Predictor(masks_of(load_bundle(weights)), "cpu").predict(cracked)
+        cuts = np.array([0.4, 0.4, 0.3, 0.3, 0.3])[:, None, None]
+        share = (outlined.probability >= cuts)[1:].any(0).mean()
+        answer = post(client("binary", gate=[weights]), "/segment", png(cracked))
+        assert answer.json()["gate"]["plant_ratio"] == pytest.approx(share)
 
     def test_thresholds_without_a_gate_are_a_slip(self, client, tmp_path):
         from faultline.errors import ConfigError

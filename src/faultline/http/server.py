@@ -77,6 +77,7 @@ def run_server(app: FastAPI, bound: socket.socket, host: str, say: Callable[[str
     if not is_loopback(host):
         say(f"warning: whoever reaches {host} may use this: there is no password. "
             "Put a proxy with one in front of it.")  # fmt: skip
+    bound.listen()  # whoever reads the line and asks at once has to wait, and is not refused
     say(f"listening on http://{shown}:{bound.getsockname()[1]}/ (Ctrl-C stops)")
     with _stopping_is_no_failure(), contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[bound])

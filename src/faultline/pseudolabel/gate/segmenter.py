@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from faultline.artifacts.bundle import Bundle
 from faultline.errors import BundleError, ConfigError
+from faultline.predict.dual_head import masks_of
 from faultline.predict.predictor import Predictor
 from faultline.pseudolabel.channels import BACKGROUND, CHANNELS, SIGNS, Bits, to_bits
+from faultline.tasks import DUAL_HEAD
 
 MAX_SEGMENTERS = 3
 Pixels = NDArray[np.uint8]
@@ -36,7 +38,7 @@ class Segmenters:
     """Up to three segmenters that vote on every pixel of every channel.
 
     Args:
-        bundles: One to three, each of the five channels.
+        bundles: One to three, each of the five channels; of two heads, the masks vote.
         device: See `Predictor`.
         lesion: Probability from which a sign of disease counts; None takes the bundles' threshold.
 
@@ -52,6 +54,7 @@ class Segmenters:
             raise ConfigError(
                 f"{len(bundles)} segmenters were given", remedy=f"give one to {MAX_SEGMENTERS}"
             )
+        bundles = [masks_of(one) if one.task == DUAL_HEAD else one for one in bundles]
         for bundle in bundles:
             check_channels(bundle)
         self.predictors = [Predictor(bundle, device) for bundle in bundles]
