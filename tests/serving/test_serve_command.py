@@ -106,7 +106,7 @@ def test_it_answers_and_ends_cleanly(trained, line_data):
         (["--mm-per-px", "0"], "mm_per_px is 0"),
         (["--max-mb", "0"], "mebibytes is 0"),
         (["--host", "203.0.113.1"], "cannot listen there"),
-        (["--port", "99999"], "cannot listen there"),
+        (["--port", "99999"], "--port 99999 -> give a number from 0 to 65535"),
         (["--base", "x"], "answer no prompts"),
     ],
 )

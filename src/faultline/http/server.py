@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 64
 """Open at once; one more gets a 503. Bodies lie in memory or in a temporary file meanwhile."""
+_LAST_PORT = 65_535
 _GRACE = 30
 """Seconds that requests have to end in once the service is told to stop."""
 
@@ -37,6 +38,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: The address cannot be had.
     """
+    if not 0 <= port <= _LAST_PORT:  # the system would take it modulo 65536
+        raise ConfigError(f"--port {port}", remedy=f"give a number from 0 to {_LAST_PORT}")
     try:
         family, kind, number, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -48,10 +51,9 @@ def listen(host: str, port: int) -> socket.socket:
         except BaseException:
             bound.close()
             raise
-    except (OSError, OverflowError) as error:
-        text = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
         raise ConfigError(
-            f"cannot listen there: {text}",
+            f"cannot listen there: {error.strerror or error}",
             where=f"{host} port {port}",
             remedy="choose another --port, or an address of this machine as --host",
         ) from error
