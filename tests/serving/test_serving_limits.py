@@ -5,11 +5,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
 import numpy as np
 import pytest
+from fastapi import Request
 from PIL import Image
+from starlette.exceptions import HTTPException
 
 from faultline.errors import ConfigError
+from faultline.http import upload
 from faultline.serving.options import Limits
 
 
@@ -154,3 +158,15 @@ def test_the_page_needs_nothing_from_elsewhere(client):
         assert sign not in answer.text
     for word in ("/health", "served.endpoints", "overlay", "measurements"):
         assert word in answer.text
+
+
+@pytest.mark.parametrize("kind", [b"multipart/form-data; boundary=x", b"image/png"])
+def test_a_sender_that_is_too_slow(kind, monkeypatch):
+    async def never():
+        await anyio.sleep(30)
+
+    monkeypatch.setattr(upload, "SECONDS", 0.05)
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", kind)]}
+    with pytest.raises(HTTPException) as refused:
+        anyio.run(upload.read_form, Request(scope, never), "picture")
+    assert refused.value.status_code == 408
