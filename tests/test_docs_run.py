@@ -18,6 +18,7 @@ ELSEWHERE = {
     "dilated_net": "the plugin of the guide, which tests/test_guides.py installs and trains",
     "trainer.devices=2": "two devices",
     "speech serve": "it serves until it is stopped; tests/speech/test_speech_service.py asks it",
+    "serve --weights": "it serves until it is stopped; tests/serving/test_serve_command.py asks it",
     "speech export": "onnx; tests/speech/test_speech_export.py",
     "pseudolabel verdict": "a person; tests/pseudolabel/test_pseudolabel_commands.py plays one",
     "--expect": "a trained segmenter; tests/pseudolabel/test_gate.py has one",

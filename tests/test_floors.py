@@ -22,7 +22,7 @@ FLOORS = [
         "tasks",
         "__init__",
     },
-    {"config"},
+    {"config", "http"},
     {"data"},
     {"models"},
     {"losses"},
@@ -35,6 +35,7 @@ FLOORS = [
     {"speech"},
     {"profiling"},
     {"experiments"},
+    {"serving"},
     {"cli", "__main__"},
 ]
 SAME_LEVEL = [{"data", "models", "losses", "metrics"}, {"training", "export"}]

@@ -50,6 +50,14 @@ class ImageError(DataError):
     """A picture cannot be decoded."""
 
 
+class ImageTypeError(ImageError):
+    """A file is no picture, or of a kind whose value range is not known."""
+
+
+class ImageSizeError(ImageError):
+    """A picture has more pixels than are taken."""
+
+
 class MaskError(DataError):
     """A mask does not fit its picture or any known value rule."""
 

@@ -1,4 +1,4 @@
-"""What can be learnt here, and where each verb of a task is done: train, infer, evaluate.
+"""What can be learnt here, and where each verb of a task is done: train, infer, evaluate, serve.
 
 A bundle carries the name of its task; every command looks here for what to call. Places are
 text ("module:name") and are imported when they are used, so that this table costs nothing.
@@ -27,14 +27,16 @@ class Task:
         train: A `faultline.training.kinds.TrainingKind`.
         infer: A function like `faultline.predict.command.infer_masks`.
         evaluate: A function like `faultline.evaluation.segmentation.evaluate_masks`.
+        serve: A function like `faultline.serving.heads.mask_head`.
     """
 
     train: str
     infer: str
     evaluate: str
+    serve: str
 
     def load(self, verb: str) -> Any:
-        """What does `verb`: "train", "infer" or "evaluate"."""
+        """What does `verb`: "train", "infer", "evaluate" or "serve"."""
         module, _, name = str(getattr(self, verb)).partition(":")
         return getattr(import_module(module), name)
 
@@ -50,6 +52,7 @@ def _segmentation() -> Task:
         train="faultline.training.segmentation:SegmentationKind",
         infer="faultline.predict.command:infer_masks",
         evaluate="faultline.evaluation.segmentation:evaluate_masks",
+        serve="faultline.serving.heads:mask_head",
     )
 
 
@@ -60,6 +63,7 @@ def _classification() -> Task:
         train="faultline.training.classification:ClassificationKind",
         infer="faultline.predict.classify:infer_classes",
         evaluate="faultline.evaluation.classification.command:evaluate_classes",
+        serve="faultline.serving.heads:class_head",
     )
 
 
@@ -70,6 +74,7 @@ def _prompted() -> Task:
         train="faultline.training.prompted:PromptedKind",
         infer="faultline.predict.prompt_command:infer_prompts",
         evaluate="faultline.evaluation.prompted.command:evaluate_prompts",
+        serve="faultline.serving.heads:prompt_head",
     )
 
 
@@ -80,6 +85,7 @@ def _dual_head() -> Task:
         train="faultline.training.dual_head:DualHeadKind",
         infer="faultline.predict.dual_head:infer_both",
         evaluate="faultline.evaluation.dual_head:evaluate_both",
+        serve="faultline.serving.heads:both_heads",
     )
 
 

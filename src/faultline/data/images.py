@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from faultline.errors import ImageError
+from faultline.errors import ImageError, ImageSizeError, ImageTypeError
 
 ByteImage = npt.NDArray[np.uint8]
 T = TypeVar("T", bound=np.generic)
@@ -288,7 +288,7 @@ def _decode_any(header: Image.Image, where: str | Path) -> ByteImage:
             high = (np.asarray(header).astype(np.uint32) >> 8).astype(np.uint8)
             return np.repeat(high[:, :, None], 3, axis=2)
         if header.mode in ("I", "F"):
-            raise ImageError(
+            raise ImageTypeError(
                 f"pixels of mode {header.mode!r} (32 bits) have no known value range",
                 where=where,
                 remedy="export it with 8 or 16 bits a channel",
@@ -332,7 +332,7 @@ def _not_a_picture(stream: Any, where: str | Path, max_pixels: int) -> ImageErro
             return _too_large(where, width, height, max_pixels)
     if start.startswith(_SIGNATURES):
         return _truncated(where, "it breaks off before the pixels")
-    return ImageError(
+    return ImageTypeError(
         f"not a picture (starts with {start[:12]!r})",
         where=where,
         remedy=f"use one of {', '.join(sorted(IMAGE_SUFFIXES))}",
@@ -340,7 +340,7 @@ def _not_a_picture(stream: Any, where: str | Path, max_pixels: int) -> ImageErro
 
 
 def _too_large(where: str | Path, width: int, height: int, max_pixels: int) -> ImageError:
-    return ImageError(
+    return ImageSizeError(
         f"the header tells of {width}x{height} = {width * height / 1e6:,.0f} megapixels, "
         f"more than the limit of {max_pixels / 1e6:,.0f}",
         where=where,

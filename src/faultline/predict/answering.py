@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -146,14 +146,35 @@ def _finish(
     if isinstance(answer, str) or decoded.picture is None:
         return Done(Row(str(decoded.job.source), error=str(answer)), decoded.seconds)
     start = time.perf_counter()
-    scale = options.mm_per_px
-    measures = measure(answer.foreground, min_size=options.min_size, mm_per_px=scale)
-    classes = measure_classes(answer.mask, space, min_size=options.min_size)
+    row = measured(str(decoded.job.source), answer, space, options)
     mask = _write(save, space, options, decoded.job.name, decoded.picture, answer)
     finish = time.perf_counter() - start
     time_ms = 1e3 * (decoded.seconds + answer.seconds + finish)
-    row = Row(str(decoded.job.source), mask, measures, answer.threshold, time_ms, classes=classes)
+    row = replace(row, mask=mask, time_ms=time_ms)
     return Done(row, decoded.seconds, answer.seconds, finish)
+
+
+def measured(file: str, answer: Prediction, space: LabelSpace, options: InferOptions) -> Row:
+    """What is measured on one answer; `file` names the picture."""
+    scale = options.mm_per_px
+    measures = measure(answer.foreground, min_size=options.min_size, mm_per_px=scale)
+    classes = measure_classes(answer.mask, space, min_size=options.min_size)
+    return Row(file, measures=measures, threshold=answer.threshold, classes=classes)
+
+
+def mask_picture(answer: Prediction, space: LabelSpace) -> Pixels:
+    """The mask (H, W) of all classes: indices where they exclude each other, else 0 and 255."""
+    indices = space.kind is LabelKind.MULTICLASS
+    return answer.mask if indices else answer.foreground * np.uint8(255)
+
+
+def class_masks(answer: Prediction, space: LabelSpace) -> dict[str, Pixels]:
+    """Class -> mask (H, W) of 0 and 255, where classes may overlap; else nothing."""
+    if space.kind is not LabelKind.MULTILABEL:
+        return {}
+    return {
+        name: layer * np.uint8(255) for name, layer in zip(space.names, answer.mask, strict=True)
+    }
 
 
 def _write(
@@ -170,12 +191,9 @@ def _write(
         write_picture(save / f"{name}{OVERLAY_SUFFIX}", overlay)
     if options.panels:
         write_picture(save / f"{name}{PANEL_SUFFIX}", four_panel(picture, answer, space))
-    if space.kind is LabelKind.MULTILABEL:
-        for label, layer in zip(space.names, answer.mask, strict=True):
-            write_picture(save / class_mask_name(name, label), layer * np.uint8(255))
+    for label, layer in class_masks(answer, space).items():
+        write_picture(save / class_mask_name(name, label), layer)
     # The mask comes last: where it stands, the picture is finished.
-    indices = space.kind is LabelKind.MULTICLASS
-    mask = answer.mask if indices else answer.foreground * np.uint8(255)
     relative = name.as_posix() + MASK_SUFFIX
-    write_picture(save / relative, mask)
+    write_picture(save / relative, mask_picture(answer, space))
     return relative

@@ -27,6 +27,13 @@ _RUN_LENGTHS = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 _MASK = [cv2.IMWRITE_PNG_COMPRESSION, 1, *_RUN_LENGTHS, *_filter("NONE")]
 
 
+def encode_picture(pixels: NDArray[np.uint8]) -> bytes:
+    """(H, W) grey or (H, W, 3) RGB pixels as the bytes of a PNG file."""
+    grey = pixels.ndim == 2
+    data = pixels if grey else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".png", data, _MASK if grey else _PHOTO)[1].tobytes()
+
+
 def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write (H, W) grey or (H, W, 3) RGB pixels to `path` as PNG; the folder is made if needed.
 
@@ -36,14 +43,12 @@ def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
     Raises:
         OutputError: It cannot be written; what was at `path` is unchanged.
     """
-    grey = pixels.ndim == 2
-    data = pixels if grey else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".png", data, _MASK if grey else _PHOTO)[1]
+    encoded = encode_picture(pixels)
     temporary = path.with_name(f".{secrets.token_hex(6)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as stream:
-            stream.write(encoded.tobytes())
+            stream.write(encoded)
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):

@@ -183,7 +183,9 @@ class _Writer:
         answers = self.predictor.answer(decoded.picture, self.prompts)
         folder, stem = self.save / decoded.job.name.parent, decoded.job.name.name
         if self.options.overlays:
-            write_picture(folder / f"{stem}{OVERLAY_SUFFIX}", _overlay(decoded.picture, answers))
+            write_picture(
+                folder / f"{stem}{OVERLAY_SUFFIX}", draw_answers(decoded.picture, answers)
+            )
         for answer in answers:
             path = folder / result_name(stem, self.names[answer.meaning.prompt])
             write_picture(path, answer.mask * np.uint8(255))
@@ -260,6 +262,12 @@ def _decode(job: Job) -> _Decoded:
     return _Decoded(job, picture, error, time.perf_counter() - start)
 
 
-def _overlay(picture: Pixels, answers: Sequence[PromptAnswer]) -> Pixels:
-    space = LabelSpace(LabelKind.MULTILABEL, tuple(answer.meaning.prompt for answer in answers))
-    return draw_overlay(picture, np.stack([answer.mask for answer in answers]), space)
+def draw_answers(picture: Pixels, answers: Sequence[PromptAnswer]) -> Pixels:
+    """The picture with what each prompt found in a colour of its own."""
+    masks = np.stack([answer.mask for answer in answers])
+    return draw_overlay(picture, masks, prompt_space([one.meaning.prompt for one in answers]))
+
+
+def prompt_space(prompts: Sequence[str]) -> LabelSpace:
+    """Prompts as classes that may overlap; their colours are those of the overlay."""
+    return LabelSpace(LabelKind.MULTILABEL, tuple(prompts))

@@ -231,18 +231,17 @@ def serve(
 
       faultline speech serve --weights runs/paraformer/latest --port 8200
     """
-    from faultline.extras import import_extra
+    from faultline.http.server import check_extras, listen, run_server
 
-    uvicorn = import_extra("uvicorn", "serve")
-    for module in ("fastapi", "python_multipart"):
-        import_extra(module, "serve")
+    check_extras()
     from faultline.speech.recogniser import Recogniser
     from faultline.speech.service import Limits, create_app
 
+    bound = listen(host, port)
     recogniser = Recogniser.load(weights, device)
     _expect(recogniser, phrases)
     app = create_app(recogniser, Limits(max_mb, max_seconds))
-    uvicorn.run(app, host=host, port=port, log_level="info")
+    run_server(app, bound, host, _say)
 
 
 @speech_app.command()

@@ -11,14 +11,14 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from faultline import __version__
-from faultline.errors import DataError, FaultlineError
+from faultline.errors import DataError
+from faultline.http.body_limit import BodyLimit
+from faultline.http.refusals import answer_failures
+from faultline.http.upload import read_form
 from faultline.speech.audio.reading import audio_info
-from faultline.speech.body_limit import BodyLimit
 from faultline.speech.frontend import check_features
 from faultline.speech.recogniser import Recogniser
 from faultline.speech.transcript import Transcript
@@ -58,20 +58,13 @@ def create_app(recogniser: Recogniser, limits: Limits | None = None) -> FastAPI:
         return (await run_in_threadpool(answering.features, values)).to_dict()
 
     async def transcribe(request: Request) -> dict[str, Any]:
-        if "multipart/form-data" not in request.headers.get("content-type", ""):
-            raise HTTPException(422, "send the sound file as the form field `file`")
-        async with request.form(max_files=1, max_fields=8) as form:
-            upload = form.get("file")
-            if not isinstance(upload, UploadFile):
-                raise HTTPException(422, "the form has no file in the field `file`")
-            data = await upload.read()
+        data = (await read_form(request, "sound file")).data
         return (await run_in_threadpool(answering.recording, data)).to_dict()
 
     app.add_api_route("/health", health, methods=["GET"], response_model=None)
     app.add_api_route("/features", features, methods=["POST"], response_model=None)
     app.add_api_route("/transcribe", transcribe, methods=["POST"], response_model=None)
-    app.add_exception_handler(FaultlineError, _unusable)
-    app.add_exception_handler(HTTPException, _refused)
+    answer_failures(app)
     return app
 
 
@@ -134,12 +127,3 @@ def _parsed(body: bytes) -> Any:
     if not isinstance(values, dict) or "features" not in values:
         raise HTTPException(422, f"the body has no `features`; {_ONE}")
     return values["features"]
-
-
-async def _unusable(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": str(error)}, 422)
-
-
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from faultline.artifacts.bundle import load_bundle
 from faultline.data.images import read_image
 from faultline.errors import ConfigError, DataError, FaultlineError
 from faultline.files import check_writable, write_json
 from faultline.predict.inputs import Job, find_jobs
 from faultline.progress import progress_bar
+from faultline.pseudolabel.gate.ask import Gate
 from faultline.pseudolabel.gate.decision import (
     MIN_COMPONENT,
     MIN_HEALTHY,
@@ -21,9 +21,7 @@ from faultline.pseudolabel.gate.decision import (
     REFERENCE_SIDE,
     Decision,
     Thresholds,
-    decide,
 )
-from faultline.pseudolabel.gate.segmenter import Segmenters
 
 RESULTS_NAME = "gate_test_results.json"
 EXPECTED = {"reject": 1.0, "pass": 0.97}
@@ -84,9 +82,7 @@ def run_gate(request: GateRequest) -> GateResult:
     if request.expect not in (None, *EXPECTED):
         raise ConfigError(f"--expect {request.expect!r}", remedy="give pass or reject")
     thresholds = read_thresholds(request.thresholds)
-    threshold = thresholds.of(request.class_name)
-    bundles = [load_bundle(path) for path in request.weights]
-    segmenters = Segmenters(bundles, request.device, request.lesion)
+    gate = Gate(request.weights, thresholds, request.class_name, request.lesion, request.device)
     jobs = find_jobs(list(request.inputs), None)
     if not jobs:
         raise DataError("there are no pictures", where=", ".join(map(str, request.inputs)))
@@ -94,10 +90,10 @@ def run_gate(request: GateRequest) -> GateResult:
     result = GateResult()
     with progress_bar("pictures") as progress:
         for number, job in enumerate(jobs, 1):
-            _ask(segmenters, job, threshold, result, request.say)
+            _ask(gate, job, result, request.say)
             progress(number, len(jobs))
     result.met = _met(result, request.expect)
-    write_json(request.save / RESULTS_NAME, _to_dict(request, segmenters, threshold, result))
+    write_json(request.save / RESULTS_NAME, _to_dict(request, gate, result))
     for line in _summary(request, result):
         request.say(line)
     return result
@@ -122,16 +118,10 @@ def read_thresholds(path: Path | None) -> Thresholds:
     return Thresholds.from_dict(values, path)
 
 
-def _ask(
-    segmenters: Segmenters,
-    job: Job,
-    threshold: float,
-    result: GateResult,
-    say: Callable[[str], None],
-) -> None:
+def _ask(gate: Gate, job: Job, result: GateResult, say: Callable[[str], None]) -> None:
     name = str(job.source)
     try:
-        decision = decide(segmenters.mask(read_image(job.source)), threshold)
+        decision = gate.ask(read_image(job.source))
     except FaultlineError as error:
         result.failed.append((name, str(error)))
         say(f"failed  {name}: {error}")
@@ -150,17 +140,13 @@ def _met(result: GateResult, expect: str | None) -> bool | None:
     return passed > EXPECTED["pass"] * total
 
 
-def _to_dict(
-    request: GateRequest, segmenters: Segmenters, threshold: float, result: GateResult
-) -> dict[str, Any]:
+def _to_dict(request: GateRequest, gate: Gate, result: GateResult) -> dict[str, Any]:
     return {
-        "segmenters": segmenters.makers,
+        **gate.describe(),
         "thresholds": None if request.thresholds is None else str(request.thresholds),
         "class": request.class_name,
-        "least_plant": threshold,
         "least_component": {"pixels": MIN_COMPONENT, "of": [REFERENCE_SIDE, REFERENCE_SIDE]},
         "least_healthy": MIN_HEALTHY,
-        "least_lesion_confidence": request.lesion,
         "pictures": len(result.decisions),
         "passed": sum(one.passed for one in result.decisions.values()),
         "folders": _by_folder(result),

@@ -37,7 +37,7 @@ class Segmenters:
     """Up to three segmenters that vote on every pixel of every channel.
 
     Args:
-        bundles: One to three, each of the five channels.
+        bundles: One to three, each of the five channels; of two heads, the masks vote.
         device: See `Predictor`.
         lesion: Probability from which a sign of disease counts; None takes the bundles' threshold.
 

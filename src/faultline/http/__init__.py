@@ -1,0 +1,1 @@
+"""What every HTTP service here has in common: limits, turns, refusals, and how it is run."""
