@@ -15,7 +15,6 @@ from faultline.errors import FaultlineError
 from faultline.evaluation.classification.gradcam import GradCam, overlay_heat
 from faultline.evaluation.classification.scoring import ClassRun
 from faultline.evaluation.drawings import slug
-from faultline.predict.class_predictor import ClassPredictor
 from faultline.predict.pictures import write_picture
 
 Pixels = NDArray[np.uint8]
@@ -89,7 +88,6 @@ def _in_turns(missed: Sequence[int], false: Sequence[int]) -> list[list[tuple[st
 
 
 def draw_class_examples(
-    predictor: ClassPredictor,
     run: ClassRun,
     folder: Path,
     *,
@@ -101,7 +99,6 @@ def draw_class_examples(
     Pictures of an earlier evaluation in the same folder are removed: they would show other ones.
 
     Args:
-        predictor: What gave the answers.
         run: The answers.
         folder: Made if absent.
         count: See `choose_examples`.
