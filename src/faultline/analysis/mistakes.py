@@ -149,7 +149,7 @@ def pairs(together: Together) -> list[Pair]:
 
 
 def common_confusions(together: Together, most: int = 8) -> list[tuple[str, list[int]]]:
-    """Kinds of mistakes that every run makes, by the fewest of any run: words, and counts by run."""
+    """Kinds of mistakes that every run makes, most frequent first: words, and counts by run."""
     kinds = [mistakes_by_kind(together.truth, one, together.kind) for one in together.decided]
     least = np.min(kinds, axis=0)
     order = np.argsort(-least, axis=None, kind="stable")[:most]

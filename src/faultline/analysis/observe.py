@@ -1,4 +1,4 @@
-"""Everything that one run has to be asked, in one go: so that one network is in memory at a time."""
+"""Everything that one run has to be asked, in one go: one network is in memory at a time."""
 
 from __future__ import annotations
 
