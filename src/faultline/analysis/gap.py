@@ -1,4 +1,4 @@
-"""Accuracy in training minus validation, for single trainings (document 2, section 8.3, check 2)."""
+"""Accuracy in training minus validation, for single trainings: document 2, section 8.3."""
 
 from __future__ import annotations
 

@@ -79,12 +79,13 @@ def score_runs(runs: Sequence[Run], together: Together) -> tuple[list[Scored], l
         for run in runs
         if (run.name, part) in tables
     ]
-    return scored, [
-        Against(one.name, other.name, part, compare(tables[one.name, part], tables[other.name, part]))
-        for part in ("valid", "test")
-        for one, other in opponents(runs)
-        if _comparable(tables.get((one.name, part)), tables.get((other.name, part)))
-    ]  # fmt: skip
+    found = []
+    for part in ("valid", "test"):
+        for one, other in opponents(runs):
+            pair = tables.get((one.name, part)), tables.get((other.name, part))
+            if pair[0] is not None and pair[1] is not None and _same_pictures(*pair):
+                found.append(Against(one.name, other.name, part, compare(*pair)))
+    return scored, found
 
 
 def opponents(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
@@ -121,9 +122,7 @@ def _maker(path: Path) -> str:
         return ""
 
 
-def _comparable(one: OutOfFold | None, other: OutOfFold | None) -> bool:
-    if one is None or other is None:
-        return False
+def _same_pictures(one: OutOfFold, other: OutOfFold) -> bool:
     return one.names == other.names and set(one.ids) == set(other.ids)
 
 
