@@ -91,8 +91,8 @@ _ACTIVATIONS = (
 )
 _CKA = (
     "Above the diagonal linear CKA: 1 is the same features but for rotation and scale. It is too "
-    "high where there are few pictures and many channels; below the diagonal the unbiased estimate, "
-    "about 0 for unrelated features."
+    "high where there are few pictures and many channels; below the diagonal the unbiased "
+    "estimate, about 0 for unrelated features."
 )
 _OVERLAP = (
     "Mistakes by kind in common (minimum over maximum), pictures that both get wrong out of those "
@@ -100,6 +100,6 @@ _OVERLAP = (
 )
 _HARD = "The surest mistakes first."
 _SCORES = (
-    "95 % intervals. Circles: validation, on which epochs and thresholds were chosen; squares: test, "
-    "as `faultline evaluate` scored it."
+    "95 % intervals. Circles: validation, on which epochs and thresholds were chosen; squares: "
+    "test, as `faultline evaluate` scored it. Amber: runs of --against."
 )

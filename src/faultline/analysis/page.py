@@ -12,7 +12,7 @@ from faultline.analysis.findings import Findings, looked_at
 from faultline.analysis.mistakes import ALL_WRONG
 from faultline.analysis.sides import SCORES
 from faultline.analysis.tables import picture_rows
-from faultline.analysis.words import gap_sentences, headline, region_sentences
+from faultline.analysis.words import empty_sentences, gap_sentences, headline, region_sentences
 from faultline.evaluation.curves import Chart
 from faultline.evaluation.pages import render
 from faultline.evaluation.panels import data_uri
@@ -27,7 +27,7 @@ def analysis_page(found: Findings, charts: Charts) -> str:
     subject = found.plan.subject
     written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     sections = [
-        _section("Where the runs look", [_HEAT], charts.grid),
+        _section("Where the runs look", [_HEAT, *empty_sentences(found)], charts.grid),
         _section("Single pictures", [], charts.examples),
         _section("Object or background", region_sentences(found), charts.regions,
                  [_attention_table(found)]),
@@ -52,8 +52,8 @@ def analysis_page(found: Findings, charts: Charts) -> str:
 
 
 _HEAT = (
-    "Grad-CAM of the last stage (Selvaraju et al. 2017): evidence for the class in the title of the "
-    "column, whether the run named it or not."
+    "Grad-CAM of the last stage (Selvaraju et al. 2017): evidence for the class in the title of "
+    "the column, whether the run named it or not."
 )
 
 

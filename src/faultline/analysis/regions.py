@@ -87,7 +87,7 @@ def find_regions(subject: Subject) -> Masks:
     except DataError as error:
         if config.data.masks is not None:
             raise
-        return Masks(why=error.what)
+        return Masks(why=str(error))
     used = {str(item.path) for item in items}
     labels = {key: one for key, one in found.items() if key in used and one.tier != TIERS[-1]}
     if not labels:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+
+import numpy as np
 
 from faultline.analysis.attention import ALL, BACKGROUND, LEAST, ON_OBJECT, Attention, cheating
 from faultline.analysis.findings import Findings
 from faultline.analysis.gap import HALT, PASSED, STOP, WARN, Gap
 from faultline.analysis.mistakes import ALL_WRONG
 from faultline.analysis.regions import OBJECT
+from faultline.analysis.stages import EMBEDDING
 from faultline.evaluation.words import counted, number, percent
 
 
@@ -18,16 +22,15 @@ def headline(found: Findings) -> list[str]:
     who = "every run" if len(found.runs) > 1 else "the run"
     lines = [f"{wrong} of {counted(len(found.patterns), 'validation picture')}: wrong by {who}."]
     lines += region_sentences(found)[:2]
-    widest = max(found.alike, key=lambda one: one.debiased, default=None)
-    last = [one for one in found.alike if one.stage == "embedding"]
-    if widest is not None and last:
+    last = [one for one in found.alike if one.stage == EMBEDDING and one.debiased == one.debiased]
+    if last:
         closest = max(last, key=lambda one: one.debiased)
         lines.append(
             f"Most alike at the end: {closest.first} and {closest.second} (CKA "
             f"{number(closest.cka, 2)}, unbiased {number(closest.debiased, 2)})."
         )
-    dead = [(one.dead_share, run, one.name) for run, seen in
-            zip(found.runs, found.observed, strict=True) for one in seen.stages if one.dead]  # fmt: skip
+    seen = zip(found.runs, found.observed, strict=True)
+    dead = [(s.dead_share, run, s.name) for run, one in seen for s in one.stages if s.dead]
     if dead:
         share, run, stage = max(dead)
         lines.append(f"Most dead channels: {percent(share, 1)} of {stage} of {run}.")
@@ -39,8 +42,8 @@ def region_sentences(found: Findings) -> list[str]:
     masks = found.plan.masks
     if masks.why:
         return [
-            f"Whether the heat falls on the object is left out: {masks.why}. Masks beside the "
-            "pictures or pseudo-labels (data.masks=FOLDER) would tell."
+            "Whether the heat falls on the object is left out, for want of masks beside the "
+            f"pictures or pseudo-labels (data.masks=FOLDER): {masks.why}"
         ]
     whole = [row for row in found.attention if row.class_name == ALL]
     lines = [_overall(row) for row in whole]
@@ -58,9 +61,22 @@ def region_sentences(found: Findings) -> list[str]:
     if masks.guessed:
         lines.append("The masks are pseudo-labels: what falls outside them may be their mistake.")
     lines.append(
-        f"Nothing is said of fewer than {LEAST} groups of pictures. With many classes and runs some "
-        "intervals miss zero by chance: 1 in 20."
+        f"Nothing is said of fewer than {LEAST} groups of pictures. With many classes and runs "
+        "some intervals miss zero by chance: 1 in 20."
     )
+    return lines
+
+
+def empty_sentences(found: Findings) -> list[str]:
+    """Maps without any heat: the network found nothing that speaks for the class."""
+    sample, names = found.plan.sample, found.plan.subject.space.names
+    lines = []
+    for run, one in zip(found.runs, found.observed, strict=True):
+        rows = Counter(names[shown.class_index] for shown, heat in zip(sample, one.heat, strict=True)
+                       if not np.nan_to_num(heat).any())  # fmt: skip
+        if rows:
+            listed = ", ".join(f"{name} {count}" for name, count in rows.items())
+            lines.append(f"{run} found no evidence for the class in some pictures: {listed}.")
     return lines
 
 
@@ -102,6 +118,6 @@ def _signed(differences: dict[str, object]) -> str:
 def _overall(row: Attention) -> str:
     says = {ON_OBJECT: "it looks at the object", BACKGROUND: "it looks at the background"}
     return (
-        f"{row.run}: {percent(row.heat)} of the heat on the object, which takes {percent(row.area)} "
-        f"of the picture: {says.get(row.verdict, 'not told apart from a blind map')}."
+        f"{row.run}: {percent(row.heat)} of the heat on the object, which takes "
+        f"{percent(row.area)} of the picture: {says.get(row.verdict, 'not told apart from a blind map')}."
     )
