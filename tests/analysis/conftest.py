@@ -1,7 +1,8 @@
 """Drawn data sets and trainings of seconds that the tests of the analysis share."""
 
 import pytest
-from tiny_classification import TINY, run, tiny_classifier, write_folders, write_steel
+from analysis_samples import learn
+from tiny_classification import tiny_classifier, write_folders, write_steel
 
 from faultline.models import MODELS
 
@@ -12,14 +13,6 @@ def _models():
     MODELS.register("analysed_classifier", tags=["classification"])(tiny_classifier)
     yield
     del MODELS._entries["analysed_classifier"]
-
-
-def learn(data, out, name, *words):
-    """Train by the command line; the run folder."""
-    tiny = [word for word in TINY if not word.startswith("model=")]
-    assert run("train", f"data={data}", f"output_dir={out}", *tiny, "model=analysed_classifier",
-               f"experiment={name}", *words) == 0  # fmt: skip
-    return (out / name / "latest").resolve()
 
 
 @pytest.fixture(scope="session")

@@ -72,8 +72,8 @@ def empty_sentences(found: Findings) -> list[str]:
     sample, names = found.plan.sample, found.plan.subject.space.names
     lines = []
     for run, one in zip(found.runs, found.observed, strict=True):
-        rows = Counter(names[shown.class_index] for shown, heat in zip(sample, one.heat, strict=True)
-                       if not np.nan_to_num(heat).any())  # fmt: skip
+        empty = ~np.nan_to_num(one.heat).any(axis=(1, 2))
+        rows = Counter(names[sample[int(row)].class_index] for row in np.flatnonzero(empty))
         if rows:
             listed = ", ".join(f"{name} {count}" for name, count in rows.items())
             lines.append(f"{run} found no evidence for the class in some pictures: {listed}.")
@@ -117,7 +117,8 @@ def _signed(differences: dict[str, object]) -> str:
 
 def _overall(row: Attention) -> str:
     says = {ON_OBJECT: "it looks at the object", BACKGROUND: "it looks at the background"}
+    verdict = says.get(row.verdict, "not told apart from a blind map")
     return (
         f"{row.run}: {percent(row.heat)} of the heat on the object, which takes "
-        f"{percent(row.area)} of the picture: {says.get(row.verdict, 'not told apart from a blind map')}."
+        f"{percent(row.area)} of the picture: {verdict}."
     )
