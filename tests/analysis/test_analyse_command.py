@@ -97,16 +97,14 @@ def test_several_labels_with_masks(steel, steel_runs, tmp_path, capsys):
     rows = rows_of(tmp_path / "class_attention_maps" / "heat_share.csv")
     own = {(row["class_name"], row["region"]) for row in rows}
     assert ("defect_1", "object") in own
+    heat = {(row["run"], row["class_name"], row["region"]): row["heat"] for row in rows}
     for row in rows:
-        assert 0 <= float(row["heat"]) <= 1
-        assert 0 < float(row["area"]) < 1
-        assert float(row["gain"]) == pytest.approx(
-            float(row["heat"]) - float(row["area"]), abs=1e-4
-        )
+        share, area = float(row["heat"]), float(row["area"])
+        assert 0 <= share <= 1
+        assert 0 < area < 1
+        assert float(row["gain"]) == pytest.approx(share - area, abs=1e-4)
         if row["region"] == row["class_name"]:
-            (same,) = [one for one in rows if one["region"] == "object"
-                       and (one["run"], one["class_name"]) == (row["run"], row["class_name"])]  # fmt: skip
-            assert row["heat"] == same["heat"]
+            assert row["heat"] == heat[row["run"], row["class_name"], "object"]
     assert (tmp_path / "class_attention_maps" / "heat_share.png").is_file()
     assert "of the heat on the object" in capsys.readouterr().out
 

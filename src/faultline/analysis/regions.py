@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faultline.analysis.subject import Subject
+from faultline.config.schema import DataConfig
 from faultline.data.dual_prepare import MaskLabel, find_masks
+from faultline.data.importers.detect import detect_format
 from faultline.data.manifest import Item, Problem, label_hash
 from faultline.data.masks import load_mask
 from faultline.data.pseudo_masks import TIERS
 from faultline.errors import DataError, FaultlineError
+from faultline.tasks import SEGMENTATION
 from faultline.types import BACKGROUND, LabelKind, LabelSpace
 
 OBJECT = "object"
@@ -83,7 +87,8 @@ def find_regions(subject: Subject) -> Masks:
     config = subject.config
     items = [*subject.train, *subject.valid]
     try:
-        space, found, problems, _ = find_masks(config.data, items, config.phases.confidence)
+        data = _of_every_folder(config.data)
+        space, found, problems, _ = find_masks(data, items, config.phases.confidence)
     except DataError as error:
         if config.data.masks is not None:
             raise
@@ -93,6 +98,19 @@ def find_regions(subject: Subject) -> Masks:
     if not labels:
         return Masks(why="no picture of training or validation has a mask")
     return Masks(space, labels, config.data.masks is not None, tuple(problems))
+
+
+def _of_every_folder(data: DataConfig) -> DataConfig:
+    """Settings by which the masks of all class folders count, unless some were chosen.
+
+    What `data.positive` is by default are cracks alone; here every class has an object.
+    """
+    if data.masks is not None or data.positive != DataConfig().positive:
+        return data
+    form = data.format
+    if form in ("auto", "class_folders"):
+        form = detect_format(Path(str(data.root)), SEGMENTATION)[0]
+    return replace(data, positive="*") if form == "class_masks" else data
 
 
 def heat_shares(heat: NDArray[np.float32], areas: list[Area], known: Area) -> NDArray[np.float64]:
