@@ -109,6 +109,7 @@ def test_several_labels_with_masks(steel, steel_runs, tmp_path, capsys):
     assert "of the heat on the object" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_held_out_results_are_compared_where_both_are_there(runs, tmp_path, capsys):
     copies = [shutil.copytree(path, tmp_path / name / "run") for path, name in
               zip(runs[:2], ("left", "right"), strict=True)]  # fmt: skip

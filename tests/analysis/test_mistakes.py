@@ -1,5 +1,6 @@
 """Error patterns, gaps and opponents, by hand."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from faultline.analysis.mistakes import (
     pairs,
     patterns,
 )
-from faultline.analysis.sides import opponents
+from faultline.analysis.sides import held_out_answers, opponents, score_runs
 from faultline.analysis.subject import Run
 from faultline.errors import DataError
 from faultline.types import LabelKind
@@ -103,3 +104,36 @@ def test_opponents_in_order_or_all():
     assert named == [("00", "10"), ("01", "11")]
     assert len(opponents([*some(0, 3), *some(1, 2)])) == 6
     assert opponents(some(0, 3)) == []
+
+
+def held_out(home, said, maker):
+    """What `faultline evaluate` leaves: a table, and who made it."""
+    home.mkdir()
+    lines = ["id,group,truth,answer,right,p_a,p_b,p_c"]
+    lines += [
+        f"t{row},g{row},{NAMES[true]},{NAMES[answer]},{int(true == answer)},0,0,0"
+        for row, (true, answer) in enumerate(zip(TRUTH, said, strict=True))
+    ]
+    (home / "per_image.csv").write_text("\n".join(lines) + "\n")
+    (home / "metrics_test.json").write_text(json.dumps({"predictor": {"maker": maker}}))
+
+
+def test_held_out_results_are_read_and_never_made(tmp_path):
+    said = [[0, 0, 1, 1, 0], [0, 1, 1, 0, 0]]
+    runs = [Run(n, tmp_path / n, tmp_path / n, k, "m", n) for k, n in enumerate("xy")]
+    for run, one in zip(runs, said, strict=True):
+        held_out(run.home, one, run.fingerprint)
+    both = bring_together("xy", [answers(one) for one in said], NAMES, LabelKind.MULTICLASS)
+    scored, against = score_runs(runs, both)
+    assert [(one.run.name, one.part) for one in scored] == [
+        ("x", "valid"), ("y", "valid"), ("x", "test"), ("y", "test"),
+    ]  # fmt: skip
+    assert scored[2].scores["accuracy"].value == pytest.approx(4 / 5)
+    assert [one.part for one in against] == ["valid", "test"]
+    assert against[1].differences["accuracy"].value == pytest.approx(2 / 5)
+    # F1 of x: 1 - 1/5, 1, 0; of y: 2/5, 1/2 and 0.
+    expected = (4 / 5 + 1 + 0) / 3 - (2 / 5 + 1 / 2 + 0) / 3
+    assert against[1].differences["macro_f1"].value == pytest.approx(expected)
+    (tmp_path / "y" / "metrics_test.json").write_text('{"predictor": {"maker": "another"}}')
+    assert held_out_answers(runs[1]) is None
+    assert [one.part for one in score_runs(runs, both)[1]] == ["valid"]

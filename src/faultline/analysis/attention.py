@@ -83,11 +83,13 @@ def judge(
     run: str, class_name: str, region: str, shares: NDArray[np.float64], groups: list[str]
 ) -> Attention:
     """Means, interval and verdict of (N, 2) shares of heat and area; see `heat_shares`."""
-    known = ~np.isnan(shares).any(axis=1)
+    known = np.flatnonzero(~np.isnan(shares).any(axis=1))
     values = shares[known]
-    own = [group for group, yes in zip(groups, known, strict=True) if yes]
+    own = [groups[int(row)] for row in known]
     if not len(values):
-        return Attention(run, class_name, region, 0, *([float("nan")] * 5), UNCERTAIN)
+        nothing = float("nan")
+        return Attention(run, class_name, region, 0, nothing, nothing, nothing, nothing, nothing,
+                         UNCERTAIN)  # fmt: skip
     gains = values[:, 0] - values[:, 1]
     counts = np.stack([gains, np.ones_like(gains)], axis=1)
     found = bootstrap_interval(counts, _mean, groups=own)

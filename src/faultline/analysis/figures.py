@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ _COLOURS = (BLUE, RED, GREEN, AMBER, "#8338ec", "#0096c7", "#d62886", "#6a994e")
 _VERDICT = {ON_OBJECT: GREEN, BACKGROUND: RED}
 
 
-def activation_figure(stages: dict[str, Sequence[StageFacts]]) -> Figure:
+def activation_figure(stages: Mapping[str, Sequence[StageFacts]]) -> Figure:
     """Magnitude of every channel by stage and run (boxes), above the share of dead channels."""
     names = sorted({one.name for found in stages.values() for one in found})
     figure = new_figure(2.2 + 0.42 * len(names) * (1 + len(stages)), 5.4)

@@ -55,7 +55,7 @@ class Plan:
                  for one in self.sample]  # fmt: skip
         values = {
             "format": _FORMAT, "bundle": run.fingerprint, "sample": shown,
-            "threshold": run.load().threshold.to_dict(),
+            "threshold": run.threshold.to_dict(),
             "valid": [[one.sha256, one.targets] for one in self.subject.valid],
             "train": [[one.sha256, one.targets] for one in self.train],
             "space": self.subject.space.to_dict(), "channels": self.masks.channels,

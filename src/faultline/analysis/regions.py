@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +11,10 @@ from numpy.typing import NDArray
 from faultline.analysis.subject import Subject
 from faultline.config.schema import DataConfig
 from faultline.data.dual_prepare import MaskLabel, find_masks
-from faultline.data.importers.detect import detect_format
 from faultline.data.manifest import Item, Problem, label_hash
 from faultline.data.masks import load_mask
 from faultline.data.pseudo_masks import TIERS
 from faultline.errors import DataError, FaultlineError
-from faultline.tasks import SEGMENTATION
 from faultline.types import BACKGROUND, LabelKind, LabelSpace
 
 OBJECT = "object"
@@ -87,7 +84,7 @@ def find_regions(subject: Subject) -> Masks:
     config = subject.config
     items = [*subject.train, *subject.valid]
     try:
-        data = _of_every_folder(config.data)
+        data = _of_every_class(config.data)
         space, found, problems, _ = find_masks(data, items, config.phases.confidence)
     except DataError as error:
         if config.data.masks is not None:
@@ -100,17 +97,13 @@ def find_regions(subject: Subject) -> Masks:
     return Masks(space, labels, config.data.masks is not None, tuple(problems))
 
 
-def _of_every_folder(data: DataConfig) -> DataConfig:
-    """Settings by which the masks of all class folders count, unless some were chosen.
+def _of_every_class(data: DataConfig) -> DataConfig:
+    """Settings by which masks of all classes count, unless some were chosen.
 
-    What `data.positive` is by default are cracks alone; here every class has an object.
+    By default `data.positive` are cracks alone; here every class has an object.
     """
-    if data.masks is not None or data.positive != DataConfig().positive:
-        return data
-    form = data.format
-    if form in ("auto", "class_folders"):
-        form = detect_format(Path(str(data.root)), SEGMENTATION)[0]
-    return replace(data, positive="*") if form == "class_masks" else data
+    chosen = data.masks is not None or data.positive != DataConfig().positive
+    return data if chosen else replace(data, positive="*")
 
 
 def heat_shares(heat: NDArray[np.float32], areas: list[Area], known: Area) -> NDArray[np.float64]:

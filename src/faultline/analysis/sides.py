@@ -82,9 +82,9 @@ def score_runs(runs: Sequence[Run], together: Together) -> tuple[list[Scored], l
     found = []
     for part in ("valid", "test"):
         for one, other in opponents(runs):
-            pair = tables.get((one.name, part)), tables.get((other.name, part))
-            if pair[0] is not None and pair[1] is not None and _same_pictures(*pair):
-                found.append(Against(one.name, other.name, part, compare(*pair)))
+            ours, theirs = tables.get((one.name, part)), tables.get((other.name, part))
+            if ours is not None and theirs is not None and _same_pictures(ours, theirs):
+                found.append(Against(one.name, other.name, part, compare(ours, theirs)))
     return scored, found
 
 

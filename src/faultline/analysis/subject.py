@@ -7,10 +7,11 @@ nor those that any of the runs keeps for testing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from faultline.artifacts.bundle import Bundle, load_bundle
+from faultline.artifacts.contents import Threshold
 from faultline.artifacts.run import CONFIG_NAME, home_of
 from faultline.artifacts.unseen import check_unseen
 from faultline.config.schema import Config
@@ -38,6 +39,7 @@ class Run:
         side: 0, or 1 for a run that the others are compared with (`--against`).
         model: Name of the model.
         fingerprint: Of its bundle.
+        threshold: Where its answers are cut; the fingerprint leaves it out.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Run:
     side: int
     model: str
     fingerprint: str
+    threshold: Threshold = field(default_factory=Threshold)
 
     def load(self) -> Bundle:
         """The classifier; of a network with two heads, the one that names classes.
@@ -114,7 +117,10 @@ def find_subject(
         home = home_of(path)
         _check_kept(path, home, prepared)
         side = int(place >= len(weights))
-        runs.append(Run(_name(path, home), path, home, side, bundle.model_name, bundle.fingerprint))
+        runs.append(
+            Run(_name(path, home), path, home, side, bundle.model_name, bundle.fingerprint,
+                bundle.threshold)
+        )  # fmt: skip
     return Subject(
         Path(str(config.data.root)), config, _told_apart(runs), prepared.label_space,
         prepared.train, prepared.valid, len(prepared.test), prepared.fingerprint,
@@ -197,5 +203,5 @@ def _told_apart(runs: Sequence[Run]) -> list[Run]:
         name, number = run.name, 2
         while name in used:
             name, number = f"{run.name} ({number})", number + 1
-        found.append(Run(name, run.path, run.home, run.side, run.model, run.fingerprint))
+        found.append(replace(run, name=name))
     return found

@@ -14,6 +14,7 @@ from faultline.analysis.mistakes import ALL_WRONG
 from faultline.analysis.regions import OBJECT
 from faultline.analysis.stages import EMBEDDING
 from faultline.evaluation.words import counted, number, percent
+from faultline.metrics import Interval
 
 
 def headline(found: Findings) -> list[str]:
@@ -21,7 +22,7 @@ def headline(found: Findings) -> list[str]:
     wrong = found.counted()[ALL_WRONG]
     who = "every run" if len(found.runs) > 1 else "the run"
     lines = [f"{wrong} of {counted(len(found.patterns), 'validation picture')}: wrong by {who}."]
-    lines += region_sentences(found)[:2]
+    lines += region_sentences(found)[: 1 + len(found.runs)]
     last = [one for one in found.alike if one.stage == EMBEDDING and one.debiased == one.debiased]
     if last:
         closest = max(last, key=lambda one: one.debiased)
@@ -103,16 +104,14 @@ def console_lines(found: Findings) -> list[str]:
         for one in found.pairs
     ]
     differences = [
-        f"  {one.first} minus {one.second} ({one.part}): macro-F1 {_signed(one.differences)}"
+        f"  {one.first} minus {one.second} ({one.part}): macro-F1 {_signed(one.differences['macro_f1'])}"
         for one in found.against
     ]
     return [*headline(found), *pairs, *differences]
 
 
-def _signed(differences: dict[str, object]) -> str:
-    found = differences["macro_f1"]
-    value, low, high = (getattr(found, name) for name in ("value", "low", "high"))
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+def _signed(found: Interval) -> str:
+    return f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 
 
 def _overall(row: Attention) -> str:
