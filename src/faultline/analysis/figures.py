@@ -51,7 +51,7 @@ def similarity_figure(runs: Sequence[str], found: Sequence[Alike]) -> Figure:
     """Linear CKA of every two runs, one matrix for each stage; debiased below the diagonal."""
     stages = list(dict.fromkeys(one.stage for one in found))
     side = 1.2 + 0.5 * len(runs)
-    figure = new_figure(side * len(stages) + 0.8, side + 0.6)
+    figure = new_figure(side * len(stages) + _words(runs), side + 0.4 + _words(runs))
     axes = figure.subplots(1, len(stages), squeeze=False)[0]
     for place, stage in zip(axes, stages, strict=True):
         table = np.full((len(runs), len(runs)), np.nan)
@@ -73,7 +73,7 @@ def overlap_figure(runs: Sequence[str], pairs: Sequence[Pair]) -> Figure:
         ("Cohen's kappa", lambda one: one.kappa),
     ]
     side = 1.3 + 0.5 * len(runs)
-    figure = new_figure(3 * side + 0.8, side + 0.6)
+    figure = new_figure(3 * side + _words(runs), side + 0.4 + _words(runs))
     axes = figure.subplots(1, 3)
     for place, (title, value) in zip(axes, kinds, strict=True):
         table = np.full((len(runs), len(runs)), np.nan)
@@ -145,6 +145,11 @@ def _box(axes: Axes, place: float, width: float, values: Floats, colour: str) ->
     )  # fmt: skip
     for box in drawn["boxes"]:
         box.set(facecolor=colour, alpha=0.6, edgecolor=INK, linewidth=0.7)
+
+
+def _words(names: Sequence[str]) -> float:
+    """Inches that the longest name needs beside a matrix."""
+    return 0.3 + 0.07 * max(map(len, names))
 
 
 def _matrix(axes: Axes, names: Sequence[str], table: Floats, first: bool) -> None:

@@ -104,7 +104,8 @@ def console_lines(found: Findings) -> list[str]:
         for one in found.pairs
     ]
     differences = [
-        f"  {one.first} minus {one.second} ({one.part}): macro-F1 {_signed(one.differences['macro_f1'])}"
+        f"  {one.first} minus {one.second} ({one.part}): macro-F1 "
+        f"{_signed(one.differences['macro_f1'])}"
         for one in found.against
     ]
     return [*headline(found), *pairs, *differences]
