@@ -9,8 +9,10 @@ from faultline.analysis.features import FeatureMeter
 from faultline.analysis.stages import activations_of, is_activation, taps_of
 from faultline.artifacts.bundle import Bundle
 from faultline.artifacts.contents import InputSpec, Normalisation
+from faultline.evaluation.classification.gradcam import GradCam
 from faultline.models import MODELS, create_model
 from faultline.predict.class_predictor import ClassPredictor
+from faultline.predict.dual_head import classes_of
 from faultline.types import LabelKind, LabelSpace
 
 SPACE = LabelSpace(LabelKind.MULTICLASS, ("a", "b"))
@@ -144,3 +146,25 @@ def test_other_networks_are_read_at_quarters():
     taps = taps_of(nn.Sequential(*layers))
     chosen = [layers[1::2].index(tap.module) for tap in taps]
     assert chosen == [1, 3, 5, 8]
+
+
+def test_the_class_head_of_two_heads_is_read_like_any_classifier():
+    pytest.importorskip("captum.attr")
+    settings = {"num_classes": 2, "num_masks": 1, "backbone": "conv_next", "size": "nano"}
+    torch.manual_seed(0)
+    state = create_model("dual_head", **settings).state_dict()
+    masks = LabelSpace(LabelKind.BINARY, ("leaf",))
+    both = Bundle(
+        "dual_head", settings, masks, state, PLAIN, InputSpec(height=64, width=64),
+        task="dual_head", extra={"classes": SPACE.to_dict()},
+    )  # fmt: skip
+    made = ClassPredictor(classes_of(both), "cpu", "fp32")
+    picture = np.random.default_rng(0).integers(0, 255, (48, 80, 3), np.uint8)
+    meter = FeatureMeter(made)
+    meter.add(made.fit(picture))
+    assert [one.name for one in meter.stages()] == [f"stage {k}" for k in (1, 2, 3, 4)]
+    width = made.model.head.in_features
+    assert meter.pooled()["embedding"].shape == (1, width)
+    heat = GradCam(made).heat_on(picture, 1)
+    assert heat.shape == (48, 80)
+    assert 0 <= heat.min() <= heat.max() <= 1
