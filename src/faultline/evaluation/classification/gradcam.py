@@ -63,7 +63,7 @@ class GradCam:
         """Evidence for a class, (H, W) of a picture of any size (H, W, 3) uint8, 0 to 1."""
         fitted = self.predictor.fit(picture)
         heat = self.heat(fitted, class_index)
-        keep = self.predictor.bundle.input.keep_aspect
+        keep = bool(self.predictor.bundle.input.keep_aspect)
         height, width = fitted_shape(picture.shape[:2], fitted.shape[:2], keep)
         size = (picture.shape[1], picture.shape[0])
         large = cv2.resize(heat[:height, :width], size, interpolation=cv2.INTER_LINEAR)
