@@ -31,7 +31,7 @@ FLOORS = [
     {"predict"},
     {"training"},
     {"evaluation"},
-    {"ensemble", "pseudolabel"},
+    {"ensemble", "pseudolabel", "analysis"},
     {"speech"},
     {"profiling"},
     {"experiments"},

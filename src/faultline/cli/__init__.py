@@ -6,7 +6,7 @@ Importing a module of commands adds them to `app`, and the help shows them in th
 from __future__ import annotations
 
 # isort: off
-from faultline.cli import training, answers, serve, pictures, experiments, show  # noqa: F401
+from faultline.cli import training, answers, serve, analysis, pictures, experiments, show  # noqa: F401
 from faultline.cli.app import app, list_app, main
 from faultline.cli.ensemble import ensemble_app
 from faultline.cli.gate import gate_app

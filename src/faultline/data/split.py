@@ -102,6 +102,15 @@ class Split:
         )
 
 
+def hashes_of_part(path: str | Path, part: str) -> frozenset[str]:
+    """SHA-256 of the pictures that a file puts into `part`.
+
+    Raises:
+        DataError: The file is no split or was changed by hand.
+    """
+    return frozenset(row[3] for row in _read(Path(path))["items"] if row[1] == part)
+
+
 def load_split(path: str | Path, items: Sequence[Item], unused: Collection[str] = ()) -> Split:
     """Divide `items` as a file says; they get the groups that the file gives them.
 

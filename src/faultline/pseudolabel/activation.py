@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultline.artifacts.bundle import Bundle
-from faultline.data.resize import fitted_shape
 from faultline.errors import BundleError, ConfigError
 from faultline.evaluation.classification.gradcam import GradCam
 from faultline.predict.class_predictor import ClassPredictor
@@ -51,13 +50,7 @@ class Activations:
         """Activation of class `name`, (H, W) of 0 to 1, the mean over the classifiers."""
         total = np.zeros(picture.shape[:2], np.float32)
         for maps, positions in zip(self._maps, self._positions, strict=True):
-            fitted = maps.predictor.fit(picture)
-            heat = maps.heat(fitted, positions[name])
-            keep = bool(maps.predictor.bundle.input.keep_aspect)
-            rows, columns = fitted_shape(picture.shape[:2], heat.shape[:2], keep)
-            heat = heat[:rows, :columns]
-            size = (picture.shape[1], picture.shape[0])
-            total += cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR)
+            total += maps.heat_on(picture, positions[name])
         return np.clip(total / len(self._maps), 0, 1)
 
 

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faultline.artifacts.bundle import Bundle, load_bundle
-from faultline.artifacts.run import CONFIG_NAME, home_of
-from faultline.artifacts.unseen import check_unseen
-from faultline.config.compose import load_config
-from faultline.config.paths import same_folder
 from faultline.config.schema import Config
 from faultline.data.manifest import Item, Problem
 from faultline.data.prepare import prepare
-from faultline.errors import ConfigError, DataError, LeakageError
+from faultline.errors import ConfigError, DataError
+from faultline.evaluation.classification.kept_apart import check_test_unseen, settings_of_runs
 from faultline.tasks import CLASSIFICATION
 from faultline.types import LabelKind
 
@@ -82,7 +79,7 @@ def find_pictures(
         DataError: There is no data set, or its pictures do not show one class each.
     """
     bundles = [load_bundle(path) for path in weights]
-    config, same_data = _settings(overrides, weights, config_file)
+    config, same_data = settings_of_runs(overrides, weights, config_file)
     prepared = prepare(config.data, config.seed, CLASSIFICATION)
     if prepared.label_space.kind is not LabelKind.MULTICLASS:
         raise DataError(
@@ -92,7 +89,7 @@ def find_pictures(
         )
     names = prepared.label_space.names
     for bundle in bundles:
-        _check_test(bundle, prepared.test, same_data)
+        check_test_unseen(bundle, prepared.test, same_data)
     pictures = [
         Picture(item, names[(item.targets or (0,))[0]], part)
         for part in LABELLED_PARTS
@@ -119,33 +116,3 @@ def check_apart(output: Path, root: Path) -> None:
             "its masks would be taken for pictures",
             remedy="choose a folder beside it",
         )
-
-
-def _check_test(bundle: Bundle, test: Sequence[Item], same_data: bool) -> None:
-    try:
-        check_unseen(bundle, test, by_group=same_data, what="test pictures")
-    except LeakageError as error:
-        seen = error.what.partition("but ")[2]
-        raise LeakageError(
-            f"the classifier has seen pictures that test in this split: {seen}",
-            where=bundle.source,
-            remedy="use the split that it was trained with (its run folder names it, or give "
-            "data.split_file), or train it again on this split",
-        ) from error
-
-
-def _settings(
-    overrides: Sequence[str], weights: Sequence[Path], config_file: Path | None
-) -> tuple[Config, bool]:
-    """Settings in force, and whether the first run with a configuration is of the same data set."""
-    words = [f"task={CLASSIFICATION}", *overrides]
-    asked = load_config(words, file=config_file)
-    for path in weights:
-        own = home_of(path) / CONFIG_NAME
-        if not own.is_file():
-            continue
-        trained = load_config(file=own)
-        if asked.data.root is None or same_folder(asked.data.root, trained.data.root):
-            files = [one for one in (own, config_file) if one is not None]
-            return load_config(overrides, file=files), True
-    return asked, False

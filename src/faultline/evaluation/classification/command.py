@@ -61,9 +61,7 @@ def score_classes(request: EvaluateRequest, test: TestSet, folder: Path) -> Outc
     results = summarise(bundle, predictor, test, run, request.config, request.trained)
     settings = request.config.evaluation
     explain, without = _explainer(predictor, request.say)
-    drawn = draw_class_examples(
-        predictor, run, folder / "overlays", count=settings.examples, explain=explain
-    )
+    drawn = draw_class_examples(run, folder / "overlays", count=settings.examples, explain=explain)
     charts = save_curves(
         class_curves(run, results), folder / "plots", settings.plot_format, settings.dpi
     )

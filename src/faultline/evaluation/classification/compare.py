@@ -1,4 +1,4 @@
-"""Whether one cross-validation beats another: differences with intervals, on the same pictures."""
+"""Whether one classifier beats another: differences with intervals, on the same pictures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ import numpy as np
 
 from faultline.errors import DataError
 from faultline.evaluation.classification.table import FOLDS_TABLE
-from faultline.metrics import Interval, macro_f1_of_counts, paired_difference_interval
+from faultline.metrics import (
+    Interval,
+    bootstrap_interval,
+    macro_f1_of_counts,
+    paired_difference_interval,
+)
 from faultline.metrics.inputs import Bools, Floats
+from faultline.metrics.ratios import ratio
 from faultline.predict.classify import named_in
 
 
@@ -37,6 +43,11 @@ class OutOfFold:
         """(N, 3 K) counts of the pictures `rows`; see `ClassificationScores.counts`."""
         truth, decided = self.truth[rows], self.decided[rows]
         return np.concatenate([truth & decided, decided, truth], axis=1).astype(np.float64)
+
+    def right(self, rows: list[int]) -> Floats:
+        """(N, 2): whether a picture is wholly right, and 1."""
+        hit = (self.truth[rows] == self.decided[rows]).all(axis=1)
+        return np.stack([hit, np.ones_like(hit)], axis=1).astype(np.float64)
 
 
 def read_out_of_fold(folder: str | Path) -> OutOfFold:
@@ -72,8 +83,20 @@ def read_out_of_fold(folder: str | Path) -> OutOfFold:
     return OutOfFold(names, ids, groups, truth, decided)
 
 
+def scores_of(answers: OutOfFold, resamples: int = 1000) -> dict[str, Interval]:
+    """Macro-F1 and accuracy (share of pictures that are wholly right), with 95 % intervals."""
+    rows = list(range(len(answers.ids)))
+    groups = answers.groups
+    return {
+        "macro_f1": bootstrap_interval(
+            answers.counts(rows), macro_f1_of_counts, resamples, groups=groups
+        ),
+        "accuracy": bootstrap_interval(answers.right(rows), _share, resamples, groups=groups),
+    }
+
+
 def compare(first: OutOfFold, second: OutOfFold, resamples: int = 1000) -> dict[str, Interval]:
-    """Macro-F1 and the F1 of each class, first minus second, groups drawn together.
+    """Macro-F1, accuracy and the F1 of each class, first minus second, groups drawn together.
 
     Raises:
         DataError: They are not of the same pictures and classes.
@@ -84,12 +107,15 @@ def compare(first: OutOfFold, second: OutOfFold, resamples: int = 1000) -> dict[
             remedy="compare cross-validations of one data set",
         )
     place = {name: row for row, name in enumerate(second.ids)}
-    one = first.counts(list(range(len(first.ids))))
-    other = second.counts([place[name] for name in first.ids])
+    rows, theirs = list(range(len(first.ids))), [place[name] for name in first.ids]
+    one, other = first.counts(rows), second.counts(theirs)
     found = {
         "macro_f1": paired_difference_interval(
             one, other, macro_f1_of_counts, resamples, groups=first.groups
-        )
+        ),
+        "accuracy": paired_difference_interval(
+            first.right(rows), second.right(theirs), _share, resamples, groups=first.groups
+        ),
     }
     count = len(first.names)
     for index, name in enumerate(first.names):
@@ -111,3 +137,7 @@ def comparison_lines(found: dict[str, Interval]) -> list[str]:
             f"{interval.low:+.3f} to {interval.high:+.3f}{sure}"
         )
     return lines
+
+
+def _share(counts: Floats) -> Floats:
+    return ratio(counts[:, 0], counts[:, 1])

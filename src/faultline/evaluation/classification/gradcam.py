@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from faultline.data.resize import fitted_shape
 from faultline.extras import import_extra
 from faultline.predict.class_predictor import ClassPredictor
 
@@ -57,6 +58,16 @@ class GradCam:
         finally:
             link.remove()
         return _upright(found[0, 0].detach().float().cpu().numpy(), padded, picture.shape[:2])
+
+    def heat_on(self, picture: Pixels, class_index: int) -> Heat:
+        """Evidence for a class, (H, W) of a picture of any size (H, W, 3) uint8, 0 to 1."""
+        fitted = self.predictor.fit(picture)
+        heat = self.heat(fitted, class_index)
+        keep = bool(self.predictor.bundle.input.keep_aspect)
+        height, width = fitted_shape(picture.shape[:2], fitted.shape[:2], keep)
+        size = (picture.shape[1], picture.shape[0])
+        large = cv2.resize(heat[:height, :width], size, interpolation=cv2.INTER_LINEAR)
+        return np.clip(large, 0, 1).astype(np.float32)
 
     def _logits(self, pictures: Tensor) -> Tensor:
         logits: Tensor = self.predictor.model(pictures)

@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from faultline.data.images import read_image
-from faultline.data.resize import fitted_shape
 from faultline.errors import FaultlineError
 from faultline.evaluation.classification.gradcam import GradCam, overlay_heat
 from faultline.evaluation.classification.scoring import ClassRun
 from faultline.evaluation.drawings import slug
-from faultline.predict.class_predictor import ClassPredictor
 from faultline.predict.pictures import write_picture
 
 Pixels = NDArray[np.uint8]
@@ -91,7 +88,6 @@ def _in_turns(missed: Sequence[int], false: Sequence[int]) -> list[list[tuple[st
 
 
 def draw_class_examples(
-    predictor: ClassPredictor,
     run: ClassRun,
     folder: Path,
     *,
@@ -103,7 +99,6 @@ def draw_class_examples(
     Pictures of an earlier evaluation in the same folder are removed: they would show other ones.
 
     Args:
-        predictor: What gave the answers.
         run: The answers.
         folder: Made if absent.
         count: See `choose_examples`.
@@ -122,7 +117,7 @@ def draw_class_examples(
             picture = read_image(item.path)
         except FaultlineError:
             continue  # it was there a minute ago; its scores stand, only the picture is lost
-        pixels = _view(predictor, picture, example.class_index, explain)
+        pixels = _view(picture, example.class_index, explain)
         name = slug(run.scores.names[example.class_index])
         path = folder / f"{number:03}-{example.verdict}-{example.class_index}-{name}.png"
         write_picture(path, pixels)
@@ -144,19 +139,11 @@ def _listed(names: Sequence[str], shown: NDArray[np.bool_]) -> str:
     return ", ".join(n for n, yes in zip(names, shown, strict=True) if yes) or "nothing"
 
 
-def _view(
-    predictor: ClassPredictor, picture: Pixels, class_index: int, explain: GradCam | None
-) -> Pixels:
+def _view(picture: Pixels, class_index: int, explain: GradCam | None) -> Pixels:
     """The picture, and beside it (below it where it is long) the heat over it."""
     if explain is None:
         return _readable(picture)
-    fitted = predictor.fit(picture)
-    heat = explain.heat(fitted, class_index)
-    keep = bool(predictor.bundle.input.keep_aspect)
-    height, width = fitted_shape(picture.shape[:2], fitted.shape[:2], keep)
-    heat = heat[:height, :width]
-    large = cv2.resize(heat, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
-    covered = overlay_heat(picture, np.clip(large, 0, 1))
+    covered = overlay_heat(picture, explain.heat_on(picture, class_index))
     stacked = picture.shape[1] > 2 * picture.shape[0]
     shape = (_GAP, picture.shape[1]) if stacked else (picture.shape[0], _GAP)
     gap = np.full((*shape, 3), 255, np.uint8)
