@@ -72,8 +72,8 @@ def run(
 
     Examples:
 
-      faultline gate run pictures/ --weights runs/segmenter/latest \\
-          --thresholds gate/calibration_report.json
+      faultline gate run pictures/ --weights runs/segmenter/latest \
+--thresholds gate/calibration_report.json
     """
     from faultline.pseudolabel.gate.run import GateRequest, run_gate
 

@@ -50,8 +50,8 @@ def make(
 
       faultline pseudolabel make data=canes/ --weights runs/classifier/latest --output masks/
 
-      faultline pseudolabel make data=canes/ --weights runs/a/latest --weights runs/b/latest \\
-          --output masks/
+      faultline pseudolabel make data=canes/ --weights runs/a/latest --weights runs/b/latest \
+--output masks/
     """
     from faultline.pseudolabel.make import MakeRequest, make_labels
 

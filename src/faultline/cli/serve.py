@@ -54,8 +54,8 @@ def serve(
 
       faultline serve --weights runs/scratch_ed_plus/latest
 
-      faultline serve --weights runs/dual_head/latest --gate runs/segmenter/latest \\
-          --thresholds gate/calibration_report.json
+      faultline serve --weights runs/dual_head/latest --gate runs/segmenter/latest \
+--thresholds gate/calibration_report.json
     """
     from faultline.http.server import check_extras
 
