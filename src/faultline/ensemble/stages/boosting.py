@@ -12,16 +12,9 @@ from typing import Any, final
 import numpy as np
 
 from faultline.ensemble import heads
-from faultline.ensemble.heads import Features, Head
-from faultline.ensemble.stage import (
-    EXCLUSIVE,
-    STAGES,
-    Arrays,
-    Stage,
-    StageNotPossibleError,
-    part_of,
-    under,
-)
+from faultline.ensemble.heads import Features
+from faultline.ensemble.stage import EXCLUSIVE, STAGES, Arrays, StageNotPossibleError
+from faultline.ensemble.stages.headed import HeadSequence, Labelled
 from faultline.ensemble.tables import Inputs
 from faultline.errors import ConfigError
 from faultline.metrics.inputs import Bools, Floats
@@ -31,7 +24,7 @@ FEWEST, MOST = 5, 10
 
 @STAGES.register("boosting")
 @final
-class Boosting(Stage):
+class Boosting(HeadSequence):
     """A mean of the rounds' probabilities, weighted by how little each errs out of fold.
 
     How many of the rounds take part is chosen on validation.
@@ -42,14 +35,14 @@ class Boosting(Stage):
     """
 
     number, name = 10, "boosting"
+    epochs, part = 40, "round"
     kinds = EXCLUSIVE
 
     def __init__(self, rounds: int = 6, seed: int = 42) -> None:
-        super().__init__()
+        super().__init__(seed)
         if not FEWEST <= rounds <= MOST:
             raise ConfigError(f"rounds={rounds} is not {FEWEST} to {MOST}")
-        self.rounds, self.seed = rounds, seed
-        self.heads: list[Head] = []
+        self.rounds = rounds
         self.says: list[float] = []
         self.errors: list[float] = []
 
@@ -80,31 +73,12 @@ class Boosting(Stage):
             )
         self._choose(valid)
 
-    def _wrong(
-        self, train: Inputs, rows: Features, weights: Floats, choose: tuple[Features, Bools]
-    ) -> Bools:
+    def _wrong(self, train: Inputs, rows: Features, weights: Floats, choose: Labelled) -> Bools:
         """(N,) rows that the round gets wrong out of fold."""
-        truth, found = train.rows.truth, np.zeros(train.rows.truth.shape)
-        for fold in np.unique(train.rows.folds):
-            held = train.rows.folds == fold
-            head = self._fitted((rows[~held], truth[~held]), choose, weights[~held])
-            found[held] = heads.answer(head, rows[held], train.kind)
+        truth = train.rows.truth
+        found = self._out_of_fold((rows, truth), train.rows.folds, choose, weights)
         wrong: Bools = found.argmax(axis=1) != truth.argmax(axis=1)
         return wrong
-
-    def _fitted(
-        self, train: tuple[Features, Bools], choose: tuple[Features, Bools], weights: Floats
-    ) -> Head:
-        assert self.shape is not None
-        return heads.fit_head(
-            self._build, train, choose, heads.loss_for(self.shape.kind),
-            seed=self.seed + len(self.heads), weights=weights, epochs=40,
-        )  # fmt: skip
-
-    def _build(self) -> Head:
-        assert self.shape is not None
-        shape = self.shape
-        return heads.mlp(shape.members * (shape.classes + shape.anchors), shape.classes, 32, 0.3)
 
     def _choose(self, valid: Inputs) -> None:
         """Keep the first rounds, as many as validation accuracy is best with."""
@@ -128,21 +102,11 @@ class Boosting(Stage):
         """Say of each round that is kept, and weighted error of each that was made."""
         return {"says": self.says, "errors": self.errors}
 
-    def arrays(self) -> Arrays:
-        """The heads."""
-        found: Arrays = {}
-        for number, head in enumerate(self.heads):
-            found |= under(f"round{number}", heads.kept(head))
-        return found
-
     def restore(self, arrays: Arrays, facts: Mapping[str, Any]) -> None:
         """Take them back."""
         self.says = [float(one) for one in facts["says"]]
         self.errors = [float(one) for one in facts["errors"]]
-        self.heads = [
-            heads.restored(self._build(), part_of(arrays, f"round{number}"))
-            for number in range(len(self.says))
-        ]
+        self._restore_heads(arrays, len(self.says))
 
 
 def say_of(error: float, classes: int) -> float:

@@ -13,16 +13,8 @@ from typing import Any, final
 import numpy as np
 
 from faultline.ensemble import heads
-from faultline.ensemble.heads import Features, Head
-from faultline.ensemble.stage import (
-    EXCLUSIVE,
-    STAGES,
-    Arrays,
-    Stage,
-    StageNotPossibleError,
-    part_of,
-    under,
-)
+from faultline.ensemble.stage import EXCLUSIVE, STAGES, Arrays, StageNotPossibleError
+from faultline.ensemble.stages.headed import HeadSequence
 from faultline.ensemble.tables import Inputs
 from faultline.errors import ConfigError
 from faultline.metrics.inputs import Bools, Floats, Ints
@@ -36,7 +28,7 @@ _FEWEST = 12
 
 @STAGES.register("cascade")
 @final
-class Cascade(Stage):
+class Cascade(HeadSequence):
     """The first level that is sure enough answers; the last answers what is left.
 
     Args:
@@ -45,15 +37,15 @@ class Cascade(Stage):
     """
 
     number, name = 9, "cascade"
+    epochs, part = 60, "level"
     kinds = EXCLUSIVE
 
     def __init__(self, levels: int = MOST_LEVELS, seed: int = 42) -> None:
-        super().__init__()
+        super().__init__(seed)
         if not 2 <= levels <= MOST_LEVELS:
             raise ConfigError(f"levels={levels} is not 2 to {MOST_LEVELS}")
-        self.levels, self.seed = levels, seed
+        self.levels = levels
         self.first = 0
-        self.heads: list[Head] = []
         self.confidences: list[float] = []
         self.hard: list[int] = []
 
@@ -86,26 +78,10 @@ class Cascade(Stage):
         """Add a level fitted on the hard rows; (H,) which of them it gets wrong out of fold."""
         rows, truth = heads.all_features(train)[hard], train.rows.truth[hard]
         folds, choose = train.rows.folds[hard], (heads.all_features(valid), valid.rows.truth)
-        found = np.zeros(truth.shape)
-        for fold in np.unique(folds):
-            held = folds == fold
-            head = self._fitted((rows[~held], truth[~held]), choose)
-            found[held] = heads.answer(head, rows[held], train.kind)
+        found = self._out_of_fold((rows, truth), folds, choose)
         self.heads.append(self._fitted((rows, truth), choose))
         wrong: Bools = _named(found) != truth.argmax(axis=1)
         return wrong
-
-    def _fitted(self, train: tuple[Features, Bools], valid: tuple[Features, Bools]) -> Head:
-        assert self.shape is not None
-        seed = self.seed + len(self.heads)
-        return heads.fit_head(
-            self._build, train, valid, heads.loss_for(self.shape.kind), seed=seed, epochs=60
-        )
-
-    def _build(self) -> Head:
-        assert self.shape is not None
-        shape = self.shape
-        return heads.mlp(shape.members * (shape.classes + shape.anchors), shape.classes, 32, 0.3)
 
     def _choose(self, valid: Inputs) -> None:
         """Confidences by validation accuracy: every level's in turn, until none moves."""
@@ -137,21 +113,11 @@ class Cascade(Stage):
         """First member, confidences, and hard pictures of each further level."""
         return {"first": self.first, "confidences": self.confidences, "hard": self.hard}
 
-    def arrays(self) -> Arrays:
-        """The heads."""
-        found: Arrays = {}
-        for number, head in enumerate(self.heads):
-            found |= under(f"level{number}", heads.kept(head))
-        return found
-
     def restore(self, arrays: Arrays, facts: Mapping[str, Any]) -> None:
         """Take them back."""
         self.first, self.hard = int(facts["first"]), [int(one) for one in facts["hard"]]
         self.confidences = [float(one) for one in facts["confidences"]]
-        self.heads = [
-            heads.restored(self._build(), part_of(arrays, f"level{number}"))
-            for number in range(len(self.hard))
-        ]
+        self._restore_heads(arrays, len(self.hard))
 
 
 def cascaded(answers: list[Floats], confidences: list[float]) -> Floats:

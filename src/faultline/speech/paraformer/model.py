@@ -208,8 +208,7 @@ class Paraformer(RecogniserNetwork):
         """
         clips = self._encoded(features, lengths)
         places = self._places(clips)
-        found = self._decoded(clips, places)
-        unsure = is_unsure(found, places).nonzero()[:, 0]
+        first = found = self._decoded(clips, places)
 
         def decode(rows: Tensor, number: Tensor) -> Recognised:
             return self._decoded(clips.of(rows), number)
@@ -222,17 +221,18 @@ class Paraformer(RecogniserNetwork):
 
         if self.search:
             found = search_counts(found, places, clips.frames, decode, self.search)
-        if len(unsure):
-            heard = features[unsure], lengths[unsure]
-            found = self._with_other_throats(found, unsure, heard, places[unsure])
+        if len(self.throats):
+            rows = is_unsure(first, places).nonzero()[:, 0]
+            if len(rows):
+                heard = features[rows], lengths[rows]
+                found = self._with_other_throats(found, rows, heard, places[rows])
         return prefer_phrases(found, clips.frames, phrases, spell) if phrases else found
 
     def recognise_at_once(self, features: Tensor, lengths: Tensor) -> Recognised:
         """`recognise` without a branch, for export; see `search_counts_at_once`."""
         clips = self._encoded(features, lengths)
         places = self._places(clips)
-        found = self._decoded(clips, places)
-        rows, unsure = some_unsure(found, places)
+        first = found = self._decoded(clips, places)
         times, size = 2 * self.search, found.tokens.shape[1] + self.search
 
         def decode(rows: Tensor, number: Tensor) -> Recognised:
@@ -242,6 +242,9 @@ class Paraformer(RecogniserNetwork):
 
         if self.search:
             found = search_counts_at_once(found, places, clips.frames, decode, self.search)
+        if not len(self.throats):
+            return found
+        rows, unsure = some_unsure(first, places)
         heard = features[rows], lengths[rows]
         return self._with_other_throats(found, rows, heard, places[rows], unsure)
 
